@@ -1,0 +1,1 @@
+"""Vana: registration of a stored file on an EVM chain, with proof, refinement and reward."""

@@ -1,0 +1,123 @@
+"""What goes on chain and to the TEE, as bytes: ECIES as eccrypto writes it, and the refinement key. No network.
+
+An ECIES message is iv(16) ‖ ephemeral public key(65) ‖ AES-256-CBC ciphertext ‖ HMAC-SHA256(32), as lowercase hex.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from hashlib import sha512
+
+from cryptography.hazmat.primitives import hashes, padding
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+CURVE = ec.SECP256K1()
+IV_BYTES, POINT_BYTES, MAC_BYTES, BLOCK_BITS = 16, 65, 32, 128
+HEAD_BYTES = IV_BYTES + POINT_BYTES
+
+
+class LeadingZeroError(ValueError):
+    """The shared secret starts with a zero byte, which eccrypto's JavaScript build hashes without it: draw again."""
+
+
+class EciesError(ValueError):
+    """The message is not for this key, was changed on its way, or is no ECIES message at all."""
+
+
+def parse_public_key(text: str) -> bytes:
+    """Return the 65 byte form of a public key given as hex, with or without 0x: 64, 65 or 33 bytes."""
+    return _uncompressed(_point(bytes.fromhex(text.strip().removeprefix("0x"))))
+
+
+def draw_ecies_secrets(public_key: bytes) -> tuple[bytes, bytes]:
+    """Draw (iv, ephemeral private key) for one message to this key, such that every implementation can read it."""
+    recipient = _point(public_key)
+    while True:
+        ephemeral = ec.generate_private_key(CURVE)
+        if ephemeral.exchange(ec.ECDH(), recipient)[0]:
+            return os.urandom(IV_BYTES), ephemeral.private_numbers().private_value.to_bytes(32, "big")
+
+
+def ecies_encrypt(public_key: bytes, message: bytes, *, iv: bytes, ephemeral_private_key: bytes) -> str:
+    """Encrypt for one public key (64, 65 or 33 bytes); the same arguments give the same bytes.
+
+    Raises LeadingZeroError for an ephemeral key that `draw_ecies_secrets` would not have given.
+    """
+    ephemeral = _private(ephemeral_private_key)
+    shared = ephemeral.exchange(ec.ECDH(), _point(public_key))
+    if not shared[0]:
+        raise LeadingZeroError("the shared secret of this ephemeral key starts with a zero byte")
+    cipher_key, mac_key = _derive(shared)
+    padder = padding.PKCS7(BLOCK_BITS).padder()
+    encryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(iv)).encryptor()
+    ciphertext = encryptor.update(padder.update(message) + padder.finalize()) + encryptor.finalize()
+    body = iv + _uncompressed(ephemeral.public_key()) + ciphertext
+    return (body + hmac.digest(mac_key, body, "sha256")).hex()
+
+
+def ecies_decrypt(private_key: bytes, blob_hex: str) -> bytes:
+    """Open a message of any of the known writers. Raises EciesError when it cannot be opened.
+
+    Writers disagree on a shared secret that starts with zero bytes (1 in 256): most hash all 32 bytes, eccrypto's
+    JavaScript build leaves the zeros out. So both are tried; the MAC decides.
+    """
+    blob = _unhex(blob_hex)
+    body, mac = blob[:-MAC_BYTES], blob[-MAC_BYTES:]
+    try:
+        sender = _point(body[IV_BYTES:HEAD_BYTES])
+    except ValueError:
+        raise EciesError("the message holds no public key") from None
+    shared = _private(private_key).exchange(ec.ECDH(), sender)
+    for candidate in (shared, shared.lstrip(b"\0")):
+        cipher_key, mac_key = _derive(candidate)
+        if hmac.compare_digest(hmac.digest(mac_key, body, "sha256"), mac):
+            return _decipher(cipher_key, body[:IV_BYTES], body[HEAD_BYTES:])
+    raise EciesError("the message is not for this key, or was changed")
+
+
+def refinement_key(password: str) -> str:
+    """Derive the key under which the refiner publishes its result: 0x + 128 hex from the file's password (0x + hex)."""
+    secret = bytes.fromhex(password.removeprefix("0x"))
+    return "0x" + HKDF(algorithm=hashes.SHA256(), length=64, salt=None, info=b"query-engine").derive(secret).hex()
+
+
+def _unhex(blob_hex: str) -> bytes:
+    try:
+        blob = bytes.fromhex(blob_hex.removeprefix("0x"))
+    except ValueError:
+        raise EciesError("the message is not hexadecimal") from None
+    ciphertext_bytes = len(blob) - HEAD_BYTES - MAC_BYTES
+    if ciphertext_bytes <= 0 or ciphertext_bytes % 16:
+        raise EciesError("the message has an impossible length")
+    return blob
+
+
+def _decipher(cipher_key: bytes, iv: bytes, ciphertext: bytes) -> bytes:
+    decryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(iv)).decryptor()
+    padded = decryptor.update(ciphertext) + decryptor.finalize()
+    unpadder = padding.PKCS7(BLOCK_BITS).unpadder()
+    try:
+        return unpadder.update(padded) + unpadder.finalize()
+    except ValueError:
+        raise EciesError("the message is padded wrongly") from None
+
+
+def _derive(shared: bytes) -> tuple[bytes, bytes]:
+    digest = sha512(shared).digest()
+    return digest[:32], digest[32:]
+
+
+def _private(key: bytes) -> ec.EllipticCurvePrivateKey:
+    return ec.derive_private_key(int.from_bytes(key, "big"), CURVE)
+
+
+def _point(key: bytes) -> ec.EllipticCurvePublicKey:
+    return ec.EllipticCurvePublicKey.from_encoded_point(CURVE, b"\x04" + key if len(key) == 64 else key)
+
+
+def _uncompressed(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
