@@ -1,0 +1,1 @@
+"""Akave: encrypted objects in S3-compatible decentralised storage."""
