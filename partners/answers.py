@@ -88,6 +88,8 @@ def check_status(status: int, headers: Mapping[str, str], source: str, now: date
     said = f"{source}: answered {status}"
     if status in (401, 403):
         raise MisconfiguredError(f"{said}; check the credentials and what they may do", http_status=status)
+    if status == 410:
+        raise MisconfiguredError(f"{said}: this address is gone for good; ask for the new one", http_status=status)
     if 300 <= status < 400:
         target = redact_url(headers.get("Location", "")) or "nowhere"
         raise TransientError(

@@ -62,13 +62,16 @@ class HttpClient:
         step: str,
         unknown_on_lost: bool,
         check_status: bool = True,
+        truncate: bool = False,
     ) -> Response:
         """Send one request and return its whole answer; `check_status=False` returns a refusal as it is.
+
+        An answer over `max_bytes` is an error, or with `truncate` cut off there.
 
         Raises TransientError, PermanentError, MisconfiguredError; and where the request may have arrived but no
         answer did, UnknownOutcome if `unknown_on_lost`.
         """
-        source = f"{self._partner} {step}"
+        source = f"{self._partner}: {step}"
         call = self._call()
         token = dial.current.set(call)
         try:
@@ -77,7 +80,7 @@ class HttpClient:
             with self._adapter.send(asked, stream=True, timeout=timeout, verify=self._verify) as answer:
                 if check_status:
                     answers.check_status(answer.status_code, answer.headers, source, datetime.now(UTC))
-                body = self._read(answer, source)
+                body = self._read(answer, source, truncate)
                 return Response(status=answer.status_code, headers=answer.headers, body=body, source=source)
         except _WRONG_URL:
             raise MisconfiguredError(f"{source}: the URL is not one; it should look like https://host/path") from None
@@ -106,14 +109,16 @@ class HttpClient:
             resolve=self._resolve,
         )
 
-    def _read(self, answer: requests.Response, source: str) -> bytes:
+    def _read(self, answer: requests.Response, source: str, truncate: bool) -> bytes:
         body = bytearray()
         for chunk in answer.raw.stream(_CHUNK_BYTES, decode_content=True):
             body += chunk
             if len(body) > self._max_bytes:
+                if truncate:
+                    break
                 message = f"{source}: the answer is longer than {self._max_bytes} bytes and was cut off"
                 raise TransientError(message, http_status=answer.status_code)
-        return bytes(body)
+        return bytes(body[: self._max_bytes])
 
 
 def _lost(call: dial.Call, who: str, error: Exception, *, unknown_on_lost: bool) -> PartnerError:
