@@ -64,6 +64,10 @@ class Response:
             raise self._not("a JSON object", f"a JSON {type(value).__name__}")
         return value
 
+    def is_web_page(self) -> bool:
+        """Say whether a page for people came, as from a login page or a proxy in the partner's place."""
+        return self.body.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html"))
+
     def _not(self, wanted: str, came: str) -> TransientError:
         message = f"{self.source}: answered {came}, not {wanted}; ask the partner what serves this URL"
         return TransientError(message, http_status=self.status)

@@ -50,7 +50,8 @@ class AkavePartner(Partner):
             pattern=HTTP_URL,
         ),
         Option(name="connect_timeout_s", holds="seconds to wait for a connection", default="5", pattern=SECONDS),
-        Option(name="read_timeout_s", holds="seconds to wait for an answer", default="20", pattern=SECONDS),
+        Option(name="read_timeout_s", holds="seconds to wait for an answer", default="15", pattern=SECONDS),
+        Option(name="deadline_s", holds="seconds that a whole request may take", default="25", pattern=SECONDS),
         Option(
             name="grace_s", holds="seconds after which an uploaded object must be seen", default="60", pattern=SECONDS
         ),
@@ -80,6 +81,7 @@ class AkavePartner(Partner):
                     secret_access_key=self.config["secret_access_key"],
                     connect_timeout_s=float(self.config["connect_timeout_s"]),
                     read_timeout_s=float(self.config["read_timeout_s"]),
+                    deadline_s=float(self.config["deadline_s"]),
                 )
             return self._storage
 
@@ -87,7 +89,7 @@ class AkavePartner(Partner):
         """Look for both buckets with these credentials."""
         buckets = sorted({self.config["bucket_health"], self.config["bucket_checkin"]})
         for bucket in buckets:
-            self.storage.check_bucket(bucket)
+            self.storage.check_bucket(bucket, step="check")
         return tuple(f"bucket {bucket} is there and open to this access key" for bucket in buckets)
 
     def keys(self, item: Item) -> Saved:
@@ -111,7 +113,7 @@ class AkavePartner(Partner):
         if item.payload is None:
             raise ValueError("upload needs the payload")
         message = encrypt(item.payload, item.saved["record_key"])
-        etag = self.storage.put(item.saved["bucket"], item.saved["key"], message)
+        etag = self.storage.put(item.saved["bucket"], item.saved["key"], message, step="upload")
         sha256 = hashlib.sha256(message).hexdigest()
         return {"etag": etag, "sha256": sha256, "size": len(message), "uploaded_at": self._clock()}
 
@@ -122,7 +124,7 @@ class AkavePartner(Partner):
         `grace_s` on the object is uploaded again; so an object that is lost each time ends as failed, not for ever.
         """
         saved = item.saved
-        head = self.storage.head(saved["bucket"], saved["key"])
+        head = self.storage.head(saved["bucket"], saved["key"], step="confirm")
         if head and head.size == saved["size"]:
             return self._drop_former_names(saved)
         age_s = self._clock() - saved.get("uploaded_at", 0)
@@ -138,7 +140,7 @@ class AkavePartner(Partner):
     def _drop_former_names(self, saved: Saved) -> Saved:
         former = [name for name in saved.get("names", ()) if name != saved["key"]]
         for name in former:
-            self.storage.delete(saved["bucket"], name)
+            self.storage.delete(saved["bucket"], name, step="confirm")
         return {"names": [saved["key"]]} if former else {}
 
     def receipt(self, item: Item) -> Mapping[str, Any]:
@@ -157,25 +159,28 @@ class AkavePartner(Partner):
         if not saved.get("sha256"):
             return Verdict(present=False, detail="nothing was uploaded")
         try:
-            found = self.storage.get(saved["bucket"], saved["key"], saved["size"])
+            # Asked first, so that nothing bigger than what we put is ever fetched.
+            head = self.storage.head(saved["bucket"], saved["key"], step="verify")
+            same_size = head is not None and head.size == saved["size"]
+            found = self.storage.get(saved["bucket"], saved["key"], step="verify") if same_size else None
         except PartnerError as error:
             return Verdict(present=None, detail=error.message)
-        if found is None:
+        if head is None:
             return Verdict(present=False, detail=f"object {saved['key']} is gone")
-        if hashlib.sha256(found).hexdigest() != saved["sha256"]:
+        if found is None or hashlib.sha256(found).hexdigest() != saved["sha256"]:
             return Verdict(present=False, detail=f"object {saved['key']} holds other bytes than were uploaded")
         return Verdict(present=True, detail=f"object {saved['key']} holds the bytes that were uploaded")
 
     def delete(self, item: Item) -> Saved:
         """Delete the object under every name it ever had."""
         for name in _names(item.saved):
-            self.storage.delete(item.saved["bucket"], name)
+            self.storage.delete(item.saved["bucket"], name, step="delete")
         return {}
 
     def confirm_delete(self, item: Item) -> Saved:
         """See that nothing is left, then destroy our key."""
         for name in _names(item.saved):
-            if self.storage.head(item.saved["bucket"], name):
+            if self.storage.head(item.saved["bucket"], name, step="confirm_delete"):
                 message = f"{self.name}: confirm_delete: the storage still shows {name}"
                 raise NotReady(message, after_s=min(5.0, self._grace_s / 4), at_most_s=self._grace_s)
         return {"record_key": None}

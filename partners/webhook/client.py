@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
 
-from partners.errors import MisconfiguredError
+from partners.errors import MisconfiguredError, TransientError
 from partners.http import HttpClient
 
 
@@ -47,7 +47,8 @@ class WebhookClient:
     def deliver(self, message_id: str, body: bytes, *, step: str) -> int:
         """Send one message and return the 2xx status; sending it again is harmless, receivers go by `webhook-id`.
 
-        Raises MisconfiguredError when the endpoint is gone (410) or refuses us, else as HttpClient.request does.
+        Raises MisconfiguredError when the endpoint is gone (410) or refuses us, TransientError when a web page came
+        in its place, else as HttpClient.request does.
         """
         now = self._clock()
         headers = {
@@ -56,7 +57,7 @@ class WebhookClient:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": " ".join(s.sign(message_id, now, body.decode()) for s in self._signers),
         }
-        # The status is the answer; what else a receiver says is nobody's business, however long it is.
+        # The status is the answer; what else a receiver says is not read to its end.
         answer = self._http.request(
             "POST",
             self._url,
@@ -66,6 +67,9 @@ class WebhookClient:
             unknown_on_lost=False,
             truncate=True,
         )
+        if answer.is_web_page():
+            message = f"{answer.source}: answered a web page; a proxy or login page stands before the receiver"
+            raise TransientError(message, http_status=answer.status)
         return answer.status
 
     def close(self) -> None:

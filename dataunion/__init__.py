@@ -1,0 +1,1 @@
+"""DataUnion: the record of what is synced where, the open work, and the doors to both."""

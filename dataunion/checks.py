@@ -1,0 +1,39 @@
+"""System checks: what is wrong with the configuration, said before anything starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from dataunion.conf import conf
+from partners import registry
+from partners.errors import MisconfiguredError
+from partners.requirements import problems
+
+
+@register(Tags.compatibility)
+def check_partners(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Each partner of the settings has a known adapter and all that it needs."""
+    # An embedded instance may be looked at before its partners are set up; a deployment may not start without.
+    level = Warning if settings.EMBEDDED else Error
+    found: list[CheckMessage] = []
+    for name, row in settings.PARTNERS.items():
+        try:
+            adapter = registry.load(row["BACKEND"])
+        except MisconfiguredError as error:
+            found.append(Error(error.message, id="dataunion.E001"))
+            continue
+        for option, problem in problems(adapter.options, row["OPTIONS"]).items():
+            variable = f"{name.upper()}_{option.upper()}"
+            found.append(level(f"{variable} {problem}.", id="dataunion.E002"))
+    return found
+
+
+@register(Tags.compatibility)
+def check_lease(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """The lease is longer than a renewal needs."""
+    if conf().sync_lease_s < 3:
+        return [Error("DATAUNION_SYNC_LEASE_S should be 3 seconds or more.", id="dataunion.E003")]
+    return []

@@ -1,0 +1,285 @@
+"""The only writer of SyncJob and, through publication, of partner entries: each move of a job is a function here.
+
+A move is one conditional update of the job's row that stores the outcome (the commit point), then its publication.
+Where the update matches no row, somebody else has the job by now and nothing more is done. See ARCHITECTURE for the
+states.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import BinaryField, Case, F, QuerySet, When
+
+from dataunion import gate, vault
+from dataunion.conf import conf
+from dataunion.models import NEVER, DataUnion, SyncJob
+from dataunion.models.expressions import literal
+from dataunion.publication import in_one_transaction, publish
+from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, REOPENABLE, Attempt, Outcome, Status
+
+_POISON_CRASHES = 2
+FAILING_LIMIT = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a worker lets go of a job: the new status, when it is due again, and what to tell people."""
+
+    status: Status
+    due_at: datetime
+    attempt: Attempt | None = None  # None: nothing to record (a mere wait)
+    spends_attempt: bool = False
+    waits: bool = False  # counts towards the limit of waiting
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+    refs: Sequence[tuple[str, str]] = ()
+
+
+# --- taking into hand ------------------------------------------------------------------------------------------------
+
+
+def claim(partner: str, *, limit: int) -> list[SyncJob]:
+    """Take due jobs of a partner under one new lease, as its limits allow; each has its fence raised."""
+    with gate.hold(partner) as held:
+        if held is None:
+            return []
+        ids = _choose(partner, held.places(limit), held.now)
+        jobs = _lease(ids, held.now) if ids else []
+        held.spend(len(jobs))
+    return jobs
+
+
+def _choose(partner: str, limit: int, now: datetime) -> list[UUID]:
+    """Pick by priority and due time, a fifth for bulk work; a job that was in a crash goes alone."""
+    if limit < 1:
+        return []
+    due = SyncJob.objects.due(partner, now)
+    live, bulk = (list(due.filter(priority=p).values_list("pk", "crashes")[:limit]) for p in (LIVE, BULK))
+    share = min(len(bulk), max(1, limit // 5))
+    chosen = live[: max(limit - share, 1)] if live else []
+    chosen += bulk[: limit - len(chosen)]
+    if chosen and chosen[0][1]:
+        return [chosen[0][0]]
+    return [pk for pk, crashes in chosen if not crashes]
+
+
+def _lease(ids: Collection[UUID], now: datetime) -> list[SyncJob]:
+    token = secrets.token_hex(16)
+    SyncJob.objects.filter(pk__in=ids, status__in=CLAIMABLE, lease_until__lte=NEVER).update(
+        status=Status.RUNNING,
+        lease_token=token,
+        lease_until=now + timedelta(seconds=conf().sync_lease_s),
+        fence=F("fence") + 1,
+        claimed_at=now,
+        changed_at=now,
+    )
+    return list(SyncJob.objects.filter(pk__in=ids, lease_token=token).order_by("priority", "due_at"))
+
+
+def renew(jobs: Collection[SyncJob], now: datetime) -> set[UUID]:
+    """Prolong the lease of these jobs; return the keys of those that are still ours."""
+    until = now + timedelta(seconds=conf().sync_lease_s)
+    ours = _ours(jobs)
+    if ours.update(lease_until=until) == len(jobs):
+        return {job.pk for job in jobs}
+    return set(_ours(jobs).values_list("pk", flat=True))
+
+
+def _ours(jobs: Collection[SyncJob]) -> QuerySet[SyncJob]:
+    tokens = {job.lease_token for job in jobs}
+    return SyncJob.objects.filter(pk__in=[job.pk for job in jobs], lease_token__in=tokens, status=Status.RUNNING)
+
+
+def save_step(jobs: Collection[SyncJob], step: str, now: datetime) -> set[UUID]:
+    """Store `job.saved` of the whole chunk, whose next step is `step`; return the keys of those still ours."""
+    if not jobs:
+        return set()
+    field_ = BinaryField()
+    whens = [When(pk=job.pk, then=literal(job.saved, field_)) for job in jobs]
+    updated = _ours(jobs).update(
+        saved=Case(*whens, output_field=field_),
+        step=step,
+        crashes=0,
+        waiting_since=None,
+        lease_until=now + timedelta(seconds=conf().sync_lease_s),
+    )
+    if updated == len(jobs):
+        return {job.pk for job in jobs}
+    return set(_ours(jobs).values_list("pk", flat=True))
+
+
+# --- letting go ------------------------------------------------------------------------------------------------------
+
+
+def settle(endings: Sequence[tuple[SyncJob, Ending]], now: datetime, **guard: Any) -> list[SyncJob]:
+    """Commit and publish how a chunk's jobs ended; return those that were still ours."""
+    with in_one_transaction():
+        ours = [job for job, ending in endings if _commit(job, ending, now, guard)]
+        publish(ours, now)
+    return ours
+
+
+def _commit(job: SyncJob, ending: Ending, now: datetime, guard: Mapping[str, Any]) -> bool:
+    """Store the outcome, guarded by the token; a row with an outcome stays in hand until that is published."""
+    still_ours = SyncJob.objects.filter(pk=job.pk, lease_token=job.lease_token, status=Status.RUNNING, **guard)
+    _end(job, ending, now)
+    return still_ours.update(**{name: getattr(job, name) for name in _ENDED}) == 1
+
+
+_ENDED = (
+    "status",
+    "due_at",
+    "attempts",
+    "runs",
+    "crashes",
+    "waiting_since",
+    "step",
+    "lease_token",
+    "lease_until",
+    "outcome",
+    "error_class",
+    "error_message",
+    "changed_at",
+)
+
+
+def _end(job: SyncJob, ending: Ending, now: datetime) -> None:
+    attempt = ending.attempt
+    job.status, job.due_at, job.changed_at = ending.status, ending.due_at, now
+    job.attempts += ending.spends_attempt
+    job.waiting_since = (job.waiting_since or now) if ending.waits else None
+    job.lease_token = ""
+    if attempt is None and ending.status != Status.DONE:
+        job.lease_until = NEVER  # a wait has nothing to publish
+        return
+    job.lease_until = now + timedelta(seconds=conf().sync_lease_s)
+    entry: dict[str, Any] = dict(ending.receipt, is_synced=ending.status == Status.DONE)
+    if ending.status == Status.DONE:
+        entry["synced_at"] = now.isoformat()
+        job.error_class = job.error_message = ""
+    elif attempt is not None:
+        job.error_class, job.error_message = attempt.error_class, attempt.error_message
+    if attempt is not None:
+        job.runs = attempt.number
+    entry["error_message"] = job.error_message or None
+    facts = attempt.dump() if attempt else None
+    job.outcome = {"entry": entry, "attempt": facts, "refs": [list(ref) for ref in ending.refs]}
+
+
+def rescue(now: datetime, *, limit: int = 500) -> list[SyncJob]:
+    """Take back the work of workers that fell silent, and finish publications that nobody finished."""
+    found = list(SyncJob.objects.expired(now)[:limit])
+    left = [job for job in found if job.status != Status.RUNNING]
+    endings = [(job, _crash(job, now)) for job in found if job.status == Status.RUNNING]
+    with in_one_transaction():
+        rescued = settle(endings, now, lease_until__lt=now)
+        publish(left, now)
+    return rescued
+
+
+def _crash(job: SyncJob, now: datetime) -> Ending:
+    """Count a worker's death against the job; twice at one step, the second time alone, is poison."""
+    job.crashes += 1
+    poisoned = job.crashes >= _POISON_CRASHES
+    started = job.claimed_at or now
+    where = f"at step {job.step}" if job.step else "before its first step"
+    message = f"The worker stopped answering {where} and another one took over."
+    if poisoned:
+        message = f"Two workers died {where} of this record. Look at the record's data and the workers' memory."
+    attempt = Attempt(
+        outcome=Outcome.CRASHED,
+        number=job.runs + 1,
+        step=job.step,
+        started_at=started.isoformat(),
+        duration_ms=max(0, int((now - started).total_seconds() * 1000)),
+        trigger=job.trigger,
+        error_class="poison" if poisoned else "crashed",
+        error_message=message,
+    )
+    status = Status.FAILED if poisoned else Status.PENDING
+    return Ending(status=status, due_at=now, attempt=attempt)
+
+
+def rewind(job: SyncJob, step: str, due_at: datetime, now: datetime) -> bool:
+    """Store `job.saved` and let the job go back to `step`; say whether it was still ours."""
+    updated = _ours([job]).update(
+        saved=job.saved,
+        step=step,
+        status=Status.PENDING,
+        due_at=due_at,
+        crashes=0,
+        waiting_since=None,
+        lease_token="",
+        lease_until=NEVER,
+        changed_at=now,
+    )
+    return updated == 1
+
+
+def let_go(jobs: Collection[SyncJob], due_at: datetime) -> None:
+    """Put back what is still in our hands, as if it had not been claimed."""
+    _ours(jobs).update(status=Status.PENDING, due_at=due_at, lease_token="", lease_until=NEVER)
+
+
+def drop(job: SyncJob) -> None:
+    """Delete a job whose record never appeared."""
+    _ours([job]).delete()
+
+
+# --- from outside ----------------------------------------------------------------------------------------------------
+
+
+def reopen(jobs: QuerySet[SyncJob], *, trigger: str, priority: int, now: datetime) -> int:
+    """Make failed and retrying jobs of this selection due now with a new budget; return how many."""
+    return jobs.filter(status__in=REOPENABLE).update(
+        status=Status.PENDING,
+        due_at=now,
+        attempts=0,
+        crashes=0,
+        waiting_since=None,
+        trigger=trigger,
+        priority=priority,
+        changed_at=now,
+    )
+
+
+def bring_forward(record_ids: Collection[UUID], partners: Collection[str], now: datetime) -> int:
+    """Make waiting jobs of these records due now; return how many."""
+    if not record_ids or not partners:
+        return 0
+    return SyncJob.objects.filter(
+        record_id__in=list(record_ids), partner__in=list(partners), status=Status.PENDING, due_at__gt=now
+    ).update(due_at=now, waiting_since=None)
+
+
+def open_saved(job: SyncJob) -> dict[str, Any]:
+    """Return the job's step results in clear."""
+    found: dict[str, Any] = vault.open_json(job.saved, "sync", job.record_id, job.partner)
+    return found
+
+
+def seal_saved(record_id: UUID, partner: str, saved: Mapping[str, Any]) -> bytes:
+    """Seal step results; they move between job and entry as they are."""
+    return vault.seal_json(dict(saved), "sync", record_id, partner)
+
+
+def read_retry_data(*, record: DataUnion, partner: str) -> dict[str, Any]:
+    """Return the one true copy of a partner's step results: the open job's, else the entry's."""
+    entry = record.entry(partner)
+    job = SyncJob.objects.filter(record_id=record.pk, partner=partner).first()
+    sealed = job.saved if job else (vault.from_text(entry.retry_data) if entry.retry_data else None)
+    found: dict[str, Any] = vault.open_json(sealed, "sync", record.pk, partner)
+    return found
+
+
+def find_failing_record_ids(*, partner: str, data_type: str | None = None) -> list[UUID]:
+    """Return ids of records that this partner failed to take, newest change first, at most FAILING_LIMIT."""
+    jobs = SyncJob.objects.filter(partner=partner, status__in=FAILING)
+    if data_type:
+        jobs = jobs.filter(data_type=data_type)
+    return list(jobs.order_by("-changed_at", "-pk").values_list("record_id", flat=True)[:FAILING_LIMIT])

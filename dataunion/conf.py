@@ -1,0 +1,44 @@
+"""Every DATAUNION_* setting of the core, typed, with its default and its unit. Read by `conf()` only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from django.conf import settings
+
+
+@dataclass(frozen=True)
+class Conf:
+    """Each field `x_y` is set by the environment variable DATAUNION_X_Y; docs/settings.md explains them."""
+
+    sync_lease_s: float = 45.0  # how long a worker may be silent before its work is taken over
+    sync_chunk: int = 50  # jobs that one worker takes into hand at once
+    sync_threads: int = 8  # network calls that one worker makes at once
+    sync_tick_s: float = 5.0  # how often the clock looks for due and abandoned work
+    sync_push_s: float = 20.0  # how long one task goes on claiming chunks
+    sync_orphan_s: float = 600.0  # after this, a job whose record never appeared is dropped
+    sync_requirement_s: float = 900.0  # how long a job waits for a required partner before it looks again by itself
+    sync_retry_after_floor_s: float = 1.0  # bounds of what a partner's Retry-After may ask
+    sync_retry_after_cap_s: float = 3600.0
+    sync_unknown_s: float = 600.0  # how long an unknown outcome may stay unknown before it spends an attempt
+    ingest_max_payload_bytes: int = 5_000_000
+    ingest_max_batch: int = 1000
+    attempts_keep_days: int = 90
+    api_max_body_bytes: int = 20_000_000
+    api_requests_per_minute: int = 6000  # for each API key
+
+    @classmethod
+    def load(cls, env: Any) -> Conf:
+        """Read every field from the environment `env` (django-environ); raises on a value of the wrong kind."""
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            read = env.int if isinstance(field.default, int) else env.float
+            values[field.name] = read(f"DATAUNION_{field.name.upper()}", default=field.default)
+        return cls(**values)
+
+
+def conf() -> Conf:
+    """Return the settings in force."""
+    loaded: Conf = settings.DATAUNION
+    return loaded

@@ -1,0 +1,94 @@
+"""How many jobs of a partner may start now. Held for a moment by one worker at a time, so that limits hold.
+
+The gate is a short lease in the partner's row. Whoever holds it counts in-flight places, spends rate tokens and
+takes the half-open probe; one that dies holding it is waited for five seconds.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dataunion.clock import db_now
+from dataunion.models import NEVER, Partner, SyncJob
+from dataunion.state import PartnerState, Status
+from partners.breaker import Breaker
+
+_HELD_S = 5.0
+_PATIENCE_S = 1.0
+
+
+@dataclass
+class Gate:
+    """The partner's row while it is held; what is changed here is stored when it is let go."""
+
+    row: Partner
+    now: datetime
+
+    def places(self, wanted: int) -> int:
+        """Return how many jobs may be claimed now."""
+        row = self.row
+        if row.state != PartnerState.ON or row.not_before > self.now:
+            return 0
+        running = SyncJob.objects.filter(partner=row.name, status=Status.RUNNING, lease_until__gt=self.now).count()
+        wanted = min(wanted, max(0, row.max_in_flight - running))
+        return min(wanted, Breaker.load(row.breaker).admits(self.now, wanted), self._tokens())
+
+    def _tokens(self) -> int:
+        """Refill by the time that passed, to one second's worth at most."""
+        row = self.row
+        if not row.per_second:
+            return 1_000_000
+        elapsed_s = (self.now - row.rate_at).total_seconds()
+        row.rate_tokens = min(max(1.0, row.per_second), row.rate_tokens + elapsed_s * row.per_second)
+        row.rate_at = self.now
+        return int(row.rate_tokens)
+
+    def spend(self, claimed: int) -> None:
+        """Note that so many jobs were claimed."""
+        if self.row.per_second:
+            self.row.rate_tokens -= claimed
+        if claimed:
+            self.row.breaker = Breaker.load(self.row.breaker).probe_taken(self.now).dump()
+
+    def report(self, successes: int, failures: int) -> None:
+        """Tell the breaker how calls to the partner went."""
+        self.row.breaker = Breaker.load(self.row.breaker).record(self.now, successes, failures).dump()
+
+
+@contextmanager
+def hold(name: str) -> Iterator[Gate | None]:
+    """Hold the partner's gate; None when another worker kept it too long (the next nudge tries again)."""
+    token, give_up_at = secrets.token_hex(16), time.monotonic() + _PATIENCE_S
+    while not _take(name, token):
+        if time.monotonic() > give_up_at:
+            yield None
+            return
+        time.sleep(0.01)
+    gate = Gate(row=Partner.objects.get(name=name), now=db_now())
+    try:
+        yield gate
+    finally:
+        row = gate.row
+        Partner.objects.filter(name=name, gate_token=token).update(
+            gate_token="",
+            gate_until=NEVER,
+            rate_tokens=row.rate_tokens,
+            rate_at=row.rate_at,
+            breaker=row.breaker,
+        )
+
+
+def _take(name: str, token: str) -> bool:
+    now = db_now()
+    until = now + timedelta(seconds=_HELD_S)
+    return Partner.objects.filter(name=name, gate_until__lte=now).update(gate_token=token, gate_until=until) == 1
+
+
+def ask_for_peace(name: str, until: datetime) -> None:
+    """Send nothing to this partner before `until`; a later time that is already set stays."""
+    Partner.objects.filter(name=name, not_before__lt=until).update(not_before=until)

@@ -1,0 +1,219 @@
+"""The one door in: register_record() and register_records(). Nothing else makes records, data or first jobs.
+
+The order is: jobs, data, record. A record that is visible has its work and its data; whatever a crash leaves behind
+before that belongs to no record and is dropped or ignored. SQL wraps it in one transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from dataunion import claims, roster, vault
+from dataunion.conf import conf
+from dataunion.models import PAYLOADS, DataUnion, Partner, SyncJob
+from dataunion.models._fields import uuid7
+from dataunion.models.record import DATA_ID_MAX_CHARS, USER_HASH_PATTERN
+from dataunion.publication import in_one_transaction
+from dataunion.state import LIVE, DataType, PartnerEntry
+from dataunion.sync import tick
+from dataunion.sync.items import WAIT_S
+
+
+class IngestError(ValueError):
+    """A record that cannot come in; the message says why and what to do."""
+
+
+class InvalidRecordError(IngestError):
+    """A field is missing or wrong; `field` names it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class TooLargeError(IngestError):
+    """The payload is over the limit."""
+
+
+class ConflictError(IngestError):
+    """Other content is stored under the same reference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRecord:
+    """What is handed in. `payload` is bytes (a file's own, or serialised once by whoever took it), or None for later.
+
+    Shape of owner: {"address": "0x…", "public_key": "04…"}; the public key may be missing.
+    """
+
+    user_hash: str
+    data_type: str
+    data_id: str
+    payload: bytes | None = None
+    schema_name: str = ""
+    recorded_at: datetime | None = None
+    owner: dict[str, str] | None = None
+    priority: int = LIVE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """The answer: the record, and whether this call made it."""
+
+    record: DataUnion
+    created: bool
+
+
+def register_record(**fields: Any) -> Registered:
+    """Register one record (fields as in NewRecord), or find the same one. Raises IngestError."""
+    [result] = register_records([NewRecord(**fields)])
+    if isinstance(result, IngestError):
+        raise result
+    return result
+
+
+def register_records(news: Sequence[NewRecord]) -> list[Registered | IngestError]:
+    """Register many records; each has its own result, in the order given. One bad record does not stop the rest."""
+    rows = roster.find_active()
+    results: list[Registered | IngestError] = []
+    for new in news:
+        try:
+            _validate(new)
+            results.append(_register(new, rows))
+        except IngestError as error:
+            results.append(error)
+    if any(isinstance(r, Registered) for r in results):
+        tick.nudge_partners()
+    return results
+
+
+def _validate(new: NewRecord) -> None:
+    if isinstance(new.user_hash, str) and "@" in new.user_hash:
+        raise InvalidRecordError(
+            "user_hash", "user_hash looks like an e-mail address; hand in a hash of it, never the address itself"
+        )
+    if not isinstance(new.user_hash, str) or not re.fullmatch(USER_HASH_PATTERN, new.user_hash):
+        raise InvalidRecordError("user_hash", "user_hash should be 1 to 128 letters, digits, - or _")
+    if new.data_type not in list(DataType):
+        raise InvalidRecordError("data_type", f"data_type should be one of: {', '.join(DataType)}")
+    if not isinstance(new.data_id, str) or not 0 < len(new.data_id) <= DATA_ID_MAX_CHARS or "\x00" in new.data_id:
+        raise InvalidRecordError("data_id", f"data_id should be 1 to {DATA_ID_MAX_CHARS} characters")
+    if new.payload is not None and len(new.payload) > conf().ingest_max_payload_bytes:
+        raise TooLargeError(
+            f"payload has {len(new.payload)} bytes; the limit is {conf().ingest_max_payload_bytes} bytes"
+        )
+    _validate_owner(new.owner)
+
+
+def _validate_owner(owner: dict[str, str] | None) -> None:
+    if owner is None:
+        return
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", str(owner.get("address", ""))):
+        raise InvalidRecordError("owner", "owner.address should be 0x and 40 hexadecimal digits")
+    if not re.fullmatch(r"(04[0-9a-fA-F]{128})?", str(owner.get("public_key", ""))):
+        raise InvalidRecordError("owner", "owner.public_key should be 04 and 128 hexadecimal digits")
+    if set(owner) - {"address", "public_key"}:
+        raise InvalidRecordError("owner", "owner may hold address and public_key only")
+
+
+def _register(new: NewRecord, rows: Sequence[Partner]) -> Registered:
+    record = DataUnion.find_by_data_reference(new.user_hash, new.data_type, new.data_id)
+    if record is None:
+        record = _create(new, rows)
+        if record is not None:
+            return Registered(record=record, created=True)
+        record = DataUnion.find_by_data_reference(new.user_hash, new.data_type, new.data_id)
+        if record is None:
+            raise ConflictError("another request is handing in the same reference; send it again")
+    if new.payload is not None:
+        _attach(record, new)
+    return Registered(record=record, created=False)
+
+
+def _create(new: NewRecord, rows: Sequence[Partner]) -> DataUnion | None:
+    """Write jobs, data and record; None when another process made the record first."""
+    pk, now = uuid7(), timezone.now()
+    takers = [row for row in rows if row.takes(new.data_type)]
+    jobs = [_first_job(new, row, pk, now) for row in takers]
+    entries = {row.name: PartnerEntry(fence=0).dump() for row in takers}
+    record = DataUnion(
+        pk=pk,
+        user_hash=new.user_hash,
+        data_type=new.data_type,
+        data_id=new.data_id,
+        partners=entries,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        with in_one_transaction():
+            SyncJob.objects.bulk_create(jobs)
+            if new.payload is not None:
+                _store_payload(pk, new, new.payload)
+            record.save(force_insert=True)
+    except IntegrityError:
+        # On MongoDB what was written before the record is still there.
+        SyncJob.objects.filter(record_id=pk).delete()
+        PAYLOADS[new.data_type]._default_manager.filter(pk=pk).delete()
+        return None
+    return record
+
+
+def _first_job(new: NewRecord, row: Partner, pk: UUID, now: datetime) -> SyncJob:
+    """Make the job; one that waits for data or for another partner is due later, and woken when that is there."""
+    waits_s = 0.0
+    if new.payload is None:
+        waits_s = WAIT_S
+    elif roster.requirements(row):
+        waits_s = conf().sync_requirement_s
+    return SyncJob(
+        record_id=pk,
+        partner=row.name,
+        user_hash=new.user_hash,
+        data_type=new.data_type,
+        priority=new.priority,
+        due_at=now + timedelta(seconds=waits_s),
+        created_at=now,
+        changed_at=now,
+    )
+
+
+def _store_payload(pk: UUID, new: NewRecord, payload: bytes) -> None:
+    model = PAYLOADS[new.data_type]
+    model._default_manager.create(
+        pk=pk,
+        user_hash=new.user_hash,
+        data_id=new.data_id,
+        payload=vault.seal(payload, model._meta.db_table, pk),
+        size_bytes=len(payload),
+        digest=vault.content_digest(payload),
+        schema_name=new.schema_name,
+        recorded_at=new.recorded_at,
+        owner=new.owner,
+    )
+
+
+def _attach(record: DataUnion, new: NewRecord) -> None:
+    """Give an existing record its data, or see that it is the same. Raises ConflictError."""
+    payload = new.payload or b""
+    stored = PAYLOADS[new.data_type]._default_manager.filter(pk=record.pk).values_list("digest", flat=True).first()
+    if stored is None:
+        try:
+            with transaction.atomic():
+                _store_payload(record.pk, new, payload)
+        except IntegrityError:
+            _attach(record, new)
+            return
+        claims.bring_forward([record.pk], list(record.partners), timezone.now())
+    elif stored != vault.content_digest(payload):
+        raise ConflictError(
+            "other content is already stored under this user_hash, data_type and data_id; use a new data_id"
+        )

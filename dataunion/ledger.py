@@ -1,0 +1,150 @@
+"""The signers' book behind partners.base.Ledger: one lease a signer, one row a nonce.
+
+Only a holder of the signer's lease signs. Inserting the row is the allocation of its nonce; what was inserted is
+broadcast again by whoever holds the lease next, so that a nonce is never left empty.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+
+from dataunion import vault
+from dataunion.clock import db_now
+from dataunion.conf import conf
+from dataunion.models import NEVER, ChainTx, Signer
+from partners.base import Item, SignedTx, SignerView
+from partners.errors import NotReady
+
+_RACES = 20
+
+
+@dataclass
+class SignerLease:
+    """A held signer. `view` is what the chain said of it when it was taken."""
+
+    row: Signer
+    token: str
+    max_unmined: int
+    view: SignerView
+
+    def renew(self, now: datetime) -> bool:
+        """Prolong; False when it was lost."""
+        until = now + timedelta(seconds=conf().sync_lease_s)
+        return Signer.objects.filter(pk=self.row.pk, lease_token=self.token).update(lease_until=until) == 1
+
+    def let_go(self) -> None:
+        """Let another worker have it."""
+        Signer.objects.filter(pk=self.row.pk, lease_token=self.token).update(lease_token="", lease_until=NEVER)
+
+    def unmined(self) -> list[SignedTx]:
+        """Return the transactions that the chain had not mined when last looked at, in nonce order."""
+        rows = _open_rows(self.row, self.view.mined).order_by("nonce")
+        return [_signed(tx, len(tx.hashes) - 1) for tx in rows]
+
+    def note(self, view: SignerView) -> None:
+        """Remember what the chain says now."""
+        self.view = view
+        Signer.objects.filter(pk=self.row.pk).update(mined=view.mined, pending=view.pending)
+
+
+def take_signer(*, chain_id: int, address: str, max_unmined: int) -> SignerLease | None:
+    """Take the signer's lease, or None while another worker holds it."""
+    try:
+        with transaction.atomic():
+            row, _ = Signer.objects.get_or_create(chain_id=chain_id, address=address)
+    except IntegrityError:
+        row = Signer.objects.get(chain_id=chain_id, address=address)
+    now, token = db_now(), secrets.token_hex(16)
+    until = now + timedelta(seconds=conf().sync_lease_s)
+    taken = Signer.objects.filter(pk=row.pk, lease_until__lte=now).update(lease_token=token, lease_until=until)
+    view = SignerView(mined=row.mined, pending=row.pending)
+    return SignerLease(row=row, token=token, max_unmined=max_unmined, view=view) if taken else None
+
+
+def _open_rows(signer: Signer, mined: int) -> Any:
+    return ChainTx.objects.filter(chain_id=signer.chain_id, signer=signer.address, nonce__gte=mined)
+
+
+def _signed(tx: ChainTx, index: int) -> SignedTx:
+    """Return one of a row's signatures; only the newest one's bytes are kept."""
+    newest = index == len(tx.hashes) - 1
+    raw = vault.open_sealed(bytes(tx.raw), "chaintxs", tx.record, tx.partner) if newest else b""
+    return SignedTx(nonce=tx.nonce, tx_hash=tx.hashes[index], raw=raw)
+
+
+class DbLedger:
+    """partners.base.Ledger on ChainTx rows. Shape of a row's hashes: every hash of that nonce, oldest first."""
+
+    def __init__(self, lease: SignerLease) -> None:
+        self._lease = lease
+        self._signer = lease.row
+
+    def sign(self, item: Item, step: str, generation: int, build: Callable[[int], SignedTx]) -> SignedTx:
+        """Return the stored transaction of (record, step, generation), or sign one at the next free nonce."""
+        for _ in range(_RACES):
+            row = self._rows(item, step).filter(generation=generation).first()
+            if row is not None:
+                return _signed(row, len(row.hashes) - 1)
+            self._check_room()
+            signed = build(self._next_nonce())
+            if self._insert(item, step, generation, signed):
+                return signed
+        raise NotReady("Another worker signs with this key; trying again.", after_s=1.0)
+
+    def _check_room(self) -> None:
+        if _open_rows(self._signer, self._lease.view.mined).count() >= self._lease.max_unmined:
+            raise NotReady("The signer has as many transactions on their way as is allowed.", after_s=1.0)
+
+    def _next_nonce(self) -> int:
+        rows = ChainTx.objects.filter(chain_id=self._signer.chain_id, signer=self._signer.address)
+        last = rows.aggregate(last=Max("nonce"))["last"]
+        return max(self._lease.view.pending, -1 if last is None else last + 1)
+
+    def _insert(self, item: Item, step: str, generation: int, signed: SignedTx) -> bool:
+        if not self._lease.renew(db_now()):
+            raise NotReady("The signer's lease went to another worker.", after_s=1.0)
+        try:
+            with transaction.atomic():
+                ChainTx.objects.create(
+                    chain_id=self._signer.chain_id,
+                    signer=self._signer.address,
+                    nonce=signed.nonce,
+                    record=UUID(item.record_id),
+                    partner=item.partner,
+                    step=step,
+                    generation=generation,
+                    raw=self._seal(item, signed),
+                    hashes=[signed.tx_hash],
+                )
+        except IntegrityError:
+            return False
+        return True
+
+    def find(self, item: Item, step: str) -> Sequence[SignedTx]:
+        """Return every transaction signed for this record and step, oldest first."""
+        rows = self._rows(item, step).order_by("generation")
+        return [_signed(row, index) for row in rows for index in range(len(row.hashes))]
+
+    def replace(self, item: Item, step: str, generation: int, build: Callable[[int], SignedTx]) -> SignedTx:
+        """Sign anew at the nonce of (record, step, generation); the old hash stays on file."""
+        row = self._rows(item, step).get(generation=generation)
+        signed = build(row.nonce)
+        if signed.tx_hash not in row.hashes:
+            row.hashes = [*row.hashes, signed.tx_hash]
+            row.raw = self._seal(item, signed)
+            row.save(update_fields=["hashes", "raw"])
+        return signed
+
+    def _rows(self, item: Item, step: str) -> Any:
+        return ChainTx.objects.filter(record=UUID(item.record_id), partner=item.partner, step=step)
+
+    def _seal(self, item: Item, signed: SignedTx) -> bytes:
+        return vault.seal(signed.raw, "chaintxs", UUID(item.record_id), item.partner)

@@ -1,0 +1,29 @@
+"""The tables. One vocabulary a file; questions are QuerySet methods, moves live in claims."""
+
+from dataunion.models.chain import ChainTx, Signer
+from dataunion.models.job import NEVER, RemoteRef, SyncAttempt, SyncJob
+from dataunion.models.partner import Partner
+from dataunion.models.record import PAYLOADS, CheckIn, DataUnion, HealthData, Payload
+from dataunion.models.upkeep import Counters, HourStat, RetryRun, TaskLease
+from dataunion.models.user import ApiKey, User
+
+__all__ = [
+    "NEVER",
+    "PAYLOADS",
+    "ApiKey",
+    "ChainTx",
+    "CheckIn",
+    "Counters",
+    "DataUnion",
+    "HealthData",
+    "HourStat",
+    "Partner",
+    "Payload",
+    "RemoteRef",
+    "RetryRun",
+    "Signer",
+    "SyncAttempt",
+    "SyncJob",
+    "TaskLease",
+    "User",
+]

@@ -1,0 +1,45 @@
+"""One atomic change of one partner's entry, on every database: two partners never overwrite each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import models
+from django.db.models.expressions import Func, Value
+
+
+class MergeEntry(Func):
+    """`partners` with `changes` merged into the entry of `partner`; other entries and other keys stay."""
+
+    def __init__(self, partner: str, changes: Mapping[str, Any]) -> None:
+        self.partner, self.changes = partner, dict(changes)
+        super().__init__(models.F("partners"), output_field=models.JSONField())
+
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+        """Set each key by its path; a merge patch would drop the nulls."""
+        column, params = compiler.compile(self.get_source_expressions()[0])
+        pairs: list[Any] = []
+        for key, value in self.changes.items():
+            pairs += [f'$."{self.partner}"."{key}"', json.dumps(value)]
+        places = ", ".join(["%s, json(%s)"] * len(self.changes))
+        empty, entry = f'$."{self.partner}"', f"json_insert({column}, %s, json('{{}}'))"
+        return f"json_set({entry}, {places})", [*params, empty, *pairs]
+
+    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+        """Concatenate into the entry."""
+        column, params = compiler.compile(self.get_source_expressions()[0])
+        sql = f"jsonb_set({column}, %s::text[], coalesce({column} -> %s, '{{}}'::jsonb) || %s::jsonb)"
+        return sql, [*params, [self.partner], *params, self.partner, json.dumps(self.changes)]
+
+    def as_mql(self, compiler: Any, connection: Any, **_: Any) -> dict[str, Any]:
+        """Merge twice; values are literals, since a text may begin with a dollar."""
+        column = self.get_source_expressions()[0].as_mql(compiler, connection, as_expr=True)
+        merged = {"$mergeObjects": [f"{column}.{self.partner}", {"$literal": self.changes}]}
+        return {"$mergeObjects": [column, {self.partner: merged}]}
+
+
+def literal(value: Any, field: models.Field[Any, Any]) -> Value:
+    """Return a value for use inside an expression such as Case."""
+    return Value(value, output_field=field)

@@ -1,0 +1,139 @@
+"""The open work (SyncJob), its history (SyncAttempt) and what partners gave back (RemoteRef)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.db import models
+from django.utils import timezone
+
+from dataunion.models._fields import Key
+from dataunion.models.record import DataUnion
+from dataunion.state import CLAIMABLE, FAILING, LIVE, Status
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # lease_until of a job that nobody holds
+
+
+class SyncJobQuerySet(models.QuerySet["SyncJob"]):
+    """Questions about open work; each is served by an index."""
+
+    def due(self, partner: str, now: datetime) -> SyncJobQuerySet:
+        """Return what may be claimed: due, and held by nobody (or by someone whose lease ran out unpublished)."""
+        return self.filter(partner=partner, status__in=CLAIMABLE, lease_until__lte=NEVER, due_at__lte=now).order_by(
+            "priority", "due_at"
+        )
+
+    def expired(self, now: datetime) -> SyncJobQuerySet:
+        """Return jobs that somebody took into hand and left there."""
+        return self.filter(lease_until__lt=now, lease_until__gt=NEVER).order_by("lease_until")
+
+    def failing(self) -> SyncJobQuerySet:
+        """Return what `failed` means to people: not synced, and the last attempt ended in an error, or blocked."""
+        return self.filter(status__in=FAILING)
+
+
+class SyncJob(models.Model):
+    """One record that one partner does not have yet. Written by claims and its neighbours only.
+
+    `lease_until` above NEVER means that somebody is in the middle of something with this row: a worker (running), or
+    whoever stored an `outcome` and has not published it yet.
+    """
+
+    id = Key()
+    record = models.ForeignKey(DataUnion, models.DO_NOTHING, db_constraint=False, related_name="jobs")
+    partner = models.CharField(max_length=40)
+    kind = models.CharField(max_length=8, default="push")
+    user_hash = models.CharField(max_length=128)
+    data_type = models.CharField(max_length=16)
+    status = models.CharField(max_length=10, default=Status.PENDING)
+    priority = models.SmallIntegerField(default=LIVE)
+    trigger = models.CharField(max_length=100, default="ingest")  # who or what asked for the next attempt
+    attempts = models.IntegerField(default=0)  # of the budget; a reopen sets it to 0
+    runs = models.IntegerField(default=0)  # attempts recorded in all, over reopens and earlier jobs
+    crashes = models.IntegerField(default=0)
+    due_at = models.DateTimeField(default=timezone.now)
+    waiting_since = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True)
+    lease_token = models.CharField(max_length=32, default="", blank=True)
+    lease_until = models.DateTimeField(default=NEVER)
+    fence = models.BigIntegerField(default=1)
+    step = models.CharField(max_length=40, default="", blank=True)  # the next step to run
+    saved = models.BinaryField(null=True)  # step results, sealed
+    outcome = models.JSONField(null=True)  # stored by a move until it is published
+    error_class = models.CharField(max_length=20, default="", blank=True)
+    error_message = models.TextField(default="", blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    objects = SyncJobQuerySet.as_manager()
+
+    class Meta:
+        db_table = "syncjobs"
+        verbose_name = "open job"
+        constraints = [models.UniqueConstraint(fields=["record", "partner"], name="job_once")]
+        indexes = [
+            models.Index(fields=["partner", "status", "priority", "due_at"], name="job_due"),
+            models.Index(fields=["partner", "data_type", "changed_at"], name="job_failures"),
+            models.Index(fields=["lease_until"], name="job_lease"),
+            models.Index(fields=["user_hash"], name="job_user"),
+            models.Index(fields=["record", "partner"], name="job_record"),
+            models.Index(fields=["changed_at"], name="job_changed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.partner} {self.status} {self.record_id}"
+
+
+class SyncAttempt(models.Model):
+    """One attempt of the past. Append only; pruned by age."""
+
+    id = Key()
+    record = models.ForeignKey(DataUnion, models.DO_NOTHING, db_constraint=False, related_name="attempts")
+    partner = models.CharField(max_length=40)
+    data_type = models.CharField(max_length=16)
+    kind = models.CharField(max_length=8, default="push")
+    number = models.IntegerField()
+    fence = models.BigIntegerField()
+    step = models.CharField(max_length=40, blank=True)
+    started_at = models.DateTimeField()
+    duration_ms = models.IntegerField()
+    outcome = models.CharField(max_length=16)
+    error_class = models.CharField(max_length=20, blank=True)
+    error_message = models.TextField(blank=True)
+    http_status = models.IntegerField(null=True)
+    code = models.CharField(max_length=60, blank=True)
+    trigger = models.CharField(max_length=100)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "syncattempts"
+        verbose_name = "attempt"
+        constraints = [models.UniqueConstraint(fields=["record", "partner", "fence"], name="attempt_once")]
+        indexes = [
+            models.Index(fields=["record", "partner", "fence"], name="attempt_record"),
+            models.Index(fields=["created_at"], name="attempt_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.partner} #{self.number} {self.outcome}"
+
+
+class RemoteRef(models.Model):
+    """A name under which a partner knows a record: object key, transaction hash, file id."""
+
+    id = Key()
+    record = models.ForeignKey(DataUnion, models.DO_NOTHING, db_constraint=False, related_name="refs")
+    partner = models.CharField(max_length=40)
+    kind = models.CharField(max_length=20)
+    value = models.CharField(max_length=200)
+
+    class Meta:
+        db_table = "remoterefs"
+        verbose_name = "remote reference"
+        constraints = [
+            models.UniqueConstraint(fields=["record", "partner", "kind", "value"], name="ref_once"),
+        ]
+        indexes = [models.Index(fields=["value"], name="ref_value"), models.Index(fields=["record"], name="ref_record")]
+
+    def __str__(self) -> str:
+        return f"{self.partner} {self.kind} {self.value}"

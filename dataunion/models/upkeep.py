@@ -1,0 +1,95 @@
+"""Rows of the work behind the work: bulk retries, leases of periodic tasks, statistics."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from dataunion.models._fields import Key
+from dataunion.models.job import NEVER
+from dataunion.state import RunState
+
+
+class RetryRun(models.Model):
+    """A bulk retry. Shape of filter: {"partner": "vana", "data_type": "health", "error_class": "transient"}."""
+
+    id = Key()
+    filter = models.JSONField(default=dict)
+    asked_by = models.CharField(max_length=150)
+    state = models.CharField(max_length=10, default=RunState.RUNNING)
+    total = models.IntegerField(default=0)  # failures that matched when it was asked for
+    wanted = models.IntegerField(default=0)  # of these, how many can be reopened (blocked ones cannot)
+    done = models.IntegerField(default=0)  # reopened so far
+    cursor = models.CharField(max_length=36, default="", blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "retryruns"
+        verbose_name = "retry run"
+        indexes = [models.Index(fields=["state"], name="run_state"), models.Index(fields=["created_at"], name="run_at")]
+
+    def __str__(self) -> str:
+        return f"{self.filter} by {self.asked_by}"
+
+
+class TaskLease(models.Model):
+    """Lets one worker at a time run a periodic task, so that two beats are harmless."""
+
+    id = Key()
+    name = models.CharField(max_length=40, unique=True)
+    token = models.CharField(max_length=32, default="", blank=True)
+    until = models.DateTimeField(default=NEVER)
+    ran_at = models.DateTimeField(default=NEVER)
+
+    class Meta:
+        db_table = "taskleases"
+        indexes = [models.Index(fields=["name"], name="lease_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Counters(models.Model):
+    """One row: what ingest has added. Shape of counts: {"records": 3, "enrolled": {"akave": {"health": 3}}}.
+
+    A record is counted by the fold whose number it bears; it counts once `applied` has reached that number.
+    """
+
+    id = Key()
+    name = models.CharField(max_length=20, unique=True)
+    applied = models.BigIntegerField(default=0)
+    counts = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "counters"
+        indexes = [models.Index(fields=["name"], name="counters_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class HourStat(models.Model):
+    """Attempts of one hour, rolled up for charts. Shape of durations: {"100": 3, "1000": 1}, upper bounds in ms."""
+
+    id = Key()
+    hour = models.DateTimeField()
+    partner = models.CharField(max_length=40)
+    data_type = models.CharField(max_length=16)
+    outcome = models.CharField(max_length=16)
+    error_class = models.CharField(max_length=20, default="", blank=True)
+    count = models.IntegerField(default=0)
+    durations = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "hourstats"
+        verbose_name = "hour's statistics"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["hour", "partner", "data_type", "outcome", "error_class"], name="hourstat_once"
+            )
+        ]
+        indexes = [models.Index(fields=["hour", "partner"], name="hourstat_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.partner} {self.outcome}"

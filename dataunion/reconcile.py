@@ -1,0 +1,83 @@
+"""The audit: for each record and partner exactly one of "synced, no job", "not synced, one job", "withdrawn" holds.
+
+Not the repair path of anything: it finds what a bug or a hand in the database broke, mends it and counts it.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from dataunion import roster, vault
+from dataunion.models import DataUnion, SyncJob
+from dataunion.publication import publish, write_entry
+from dataunion.state import PartnerEntry, Status
+
+log = logging.getLogger(__name__)
+_SLICE = 500
+_YOUNG = timedelta(minutes=2)  # younger records may still be on their way in
+
+
+def audit(now: datetime, *, after: object = None, limit: int = _SLICE) -> int:
+    """Look at records made between a day ago and two minutes ago, newest first; return how many repairs it took."""
+    records = list(
+        DataUnion.objects.filter(created_at__lt=now - _YOUNG, created_at__gt=now - timedelta(days=1)).order_by(
+            "-created_at"
+        )[:limit]
+    )
+    return audit_records(records, now)
+
+
+def audit_records(records: list[DataUnion], now: datetime) -> int:
+    """Mend these records where they need it; return how many repairs it took."""
+    jobs = {(j.record_id, j.partner): j for j in SyncJob.objects.filter(record_id__in=[r.pk for r in records])}
+    known = {row.name for row in roster.find_partners()}
+    repairs = 0
+    for record in records:
+        for partner in set(record.partners) & known:
+            repair = _mend(record, partner, jobs.get((record.pk, partner)), now)
+            if repair:
+                repairs += 1
+                log.error("audit.repaired", extra={"record": str(record.pk), "partner": partner, "repair": repair})
+    return repairs
+
+
+def _mend(record: DataUnion, partner: str, job: SyncJob | None, now: datetime) -> str | None:
+    entry = record.entry(partner)
+    if job is None:
+        return None if entry.is_synced or entry.withdrawn_at else _make_job(record, partner, entry)
+    if job.status == Status.DONE:
+        if job.lease_until < now:
+            publish([job], now)
+            return "finished a publication"
+        return None
+    if entry.is_synced and entry.fence >= job.fence:
+        deleted, _ = SyncJob.objects.filter(pk=job.pk, fence=job.fence).delete()
+        return "deleted the job of a synced entry" if deleted else None
+    if entry.is_synced:
+        changes = {"is_synced": False, "fence": job.fence, "error_message": job.error_message or None}
+        return (
+            "entry follows the job" if write_entry(record.pk, partner, changes, now, at_most_fence=job.fence) else None
+        )
+    return None
+
+
+def _make_job(record: DataUnion, partner: str, entry: PartnerEntry) -> str | None:
+    """Make the missing job, unless the record changed since it was read."""
+    try:
+        with transaction.atomic():
+            SyncJob.objects.create(
+                record=record,
+                partner=partner,
+                user_hash=record.user_hash,
+                data_type=record.data_type,
+                trigger="audit",
+                runs=entry.attempts,
+                fence=entry.fence + 1,
+                saved=vault.from_text(entry.retry_data) if entry.retry_data else None,
+            )
+    except IntegrityError:
+        return None
+    return "made the missing job"

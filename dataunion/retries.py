@@ -1,0 +1,90 @@
+"""Retries that people and services ask for: one record, or a run over all that match a filter.
+
+A run is one statement where the database does that fast (SQL), else pages behind the answer; its row survives
+restarts.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import F, QuerySet
+
+from dataunion import claims, roster
+from dataunion.clock import db_now
+from dataunion.models import RetryRun, SyncJob
+from dataunion.state import BULK, FAILING, LIVE, REOPENABLE, DataType, RunState
+
+_PAGE = 500
+_FILTERS = ("partner", "data_type", "error_class", "user_hash", "status")
+
+
+class UnknownDataTypeError(ValueError):
+    """No data type of this name. The message names the valid ones."""
+
+
+def retry_job(job: SyncJob, *, by: str) -> bool:
+    """Make one failed or retrying job due now; say whether it was one. The caller nudges."""
+    return claims.reopen(SyncJob.objects.filter(pk=job.pk), trigger=by, priority=LIVE, now=db_now()) == 1
+
+
+def retry_selection(jobs: QuerySet[SyncJob], *, by: str) -> int:
+    """Make the failed and retrying jobs of a selection due now; return how many."""
+    pks = list(jobs.values_list("pk", flat=True))  # a search may join, and no database updates across a join
+    return claims.reopen(SyncJob.objects.filter(pk__in=pks), trigger=by, priority=LIVE, now=db_now())
+
+
+def check_filter(*, partner: str, data_type: str | None = None) -> None:
+    """Raise roster.UnknownPartnerError or UnknownDataTypeError, which name the valid ones."""
+    roster.get_partner(partner)
+    if data_type is not None and data_type not in list(DataType):
+        raise UnknownDataTypeError(f"Data type {data_type!r} is unknown; there are: {', '.join(DataType)}")
+
+
+def matching(wanted: dict[str, Any]) -> QuerySet[SyncJob]:
+    """Return the failing jobs that a run's filter means."""
+    narrowed = {k: v for k, v in wanted.items() if k in _FILTERS and v}
+    return SyncJob.objects.filter(status__in=FAILING).filter(**narrowed)
+
+
+def count_matching(wanted: dict[str, Any]) -> tuple[int, int]:
+    """Return how many jobs fail as the filter says, and how many of these a retry can reopen."""
+    jobs = matching(wanted)
+    return jobs.count(), jobs.filter(status__in=REOPENABLE).count()
+
+
+def start_run(wanted: dict[str, Any], *, by: str) -> RetryRun:
+    """Start a bulk retry and answer at once; the caller nudges."""
+    total, reopenable = count_matching(wanted)
+    run = RetryRun.objects.create(filter=wanted, asked_by=by, total=total, wanted=reopenable)
+    advance(run, db_now())
+    return run
+
+
+def advance(run: RetryRun, now: datetime) -> None:
+    """Reopen the next part of a run: all of it on SQL, one page elsewhere."""
+    jobs = matching(run.filter).filter(changed_at__lte=run.created_at, status__in=REOPENABLE)
+    if connection.vendor == "mongodb":
+        page: list[UUID] = list(jobs.order_by("changed_at").values_list("pk", flat=True)[:_PAGE])
+        jobs, finished = SyncJob.objects.filter(pk__in=page), len(page) < _PAGE
+    else:
+        finished = True
+    reopened = claims.reopen(jobs, trigger=f"retry run by {run.asked_by}"[:100], priority=BULK, now=now)
+    still = RetryRun.objects.filter(pk=run.pk, state=RunState.RUNNING)
+    if finished:
+        still.update(done=F("done") + reopened, state=RunState.DONE, finished_at=now)
+    else:
+        still.update(done=F("done") + reopened)
+    run.refresh_from_db()
+
+
+def advance_all(now: datetime) -> set[str]:
+    """Take every unfinished run one part further; return the partners that got work."""
+    touched = set()
+    for run in RetryRun.objects.filter(state=RunState.RUNNING):
+        advance(run, now)
+        touched.add(run.filter.get("partner", ""))
+    return touched - {""}

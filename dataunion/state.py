@@ -1,0 +1,137 @@
+"""The words of syncing: statuses, legal moves, a partner's entry in a record's JSON. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class DataType(StrEnum):
+    """Kinds of records."""
+
+    HEALTH = "health"
+    CHECKIN = "checkin"
+
+
+class Status(StrEnum):
+    """States of a SyncJob; a synced record has no job."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+
+
+class PartnerState(StrEnum):
+    """off: new records are not enrolled; paused: enrolled, nothing is sent."""
+
+    ON = "on"
+    OFF = "off"
+    PAUSED = "paused"
+
+
+class RunState(StrEnum):
+    """States of a RetryRun."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class Outcome(StrEnum):
+    """How one attempt ended."""
+
+    SYNCED = "synced"
+    TRANSIENT = "transient"
+    LIMITED = "limited"  # the partner said when to come back; spends no attempt
+    UNKNOWN = "unknown"
+    PERMANENT = "permanent"
+    BLOCKED = "blocked"
+    MISCONFIGURED = "misconfigured"
+    INTERNAL = "internal"
+    CRASHED = "crashed"
+
+
+LIVE, BULK = 0, 1  # priorities
+
+CLAIMABLE = (Status.PENDING, Status.RETRYING)
+REOPENABLE = (Status.FAILED, Status.RETRYING)
+FAILING = (Status.RETRYING, Status.FAILED, Status.BLOCKED)  # what "failed" means in statistics and failure lists
+
+# Lettered as in ARCHITECTURE: from which statuses each move of claims.py may start, and where it ends.
+MOVES: Mapping[str, tuple[tuple[Status, ...], Status]] = {
+    "claim": (CLAIMABLE, Status.RUNNING),
+    "complete": ((Status.RUNNING,), Status.DONE),
+    "retry": ((Status.RUNNING,), Status.RETRYING),
+    "snooze": ((Status.RUNNING,), Status.PENDING),
+    "give_up": ((Status.RUNNING,), Status.FAILED),
+    "block": ((Status.RUNNING,), Status.BLOCKED),
+    "rescue": ((Status.RUNNING,), Status.PENDING),
+    "poison": ((Status.RUNNING,), Status.FAILED),
+    "reopen": (REOPENABLE, Status.PENDING),
+}
+
+_OURS = frozenset({"is_synced", "error_message", "retry_data", "fence", "attempts", "synced_at", "withdrawn_at"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartnerEntry:
+    """One partner's part of a record's `partners` JSON.
+
+    Shape: {"is_synced": false, "error_message": null, "retry_data": null, "fence": 0, "attempts": 0, "synced_at":
+    null} and beside them what the partner gave back, such as {"key": …, "url": …}. `retry_data` is sealed text there.
+    """
+
+    is_synced: bool = False
+    error_message: str | None = None
+    retry_data: str | None = None
+    fence: int = 0
+    attempts: int = 0  # runs recorded so far; the next attempt is number attempts + 1
+    synced_at: str | None = None
+    withdrawn_at: str | None = None
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any]) -> PartnerEntry:
+        """Read an entry; what it lacks has its default."""
+        own = {k: value[k] for k in _OURS if k in value}
+        return cls(**own, receipt={k: v for k, v in value.items() if k not in _OURS})
+
+    def dump(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        own: dict[str, Any] = {
+            "is_synced": self.is_synced,
+            "error_message": self.error_message,
+            "retry_data": self.retry_data,
+            "fence": self.fence,
+            "attempts": self.attempts,
+            "synced_at": self.synced_at,
+        }
+        if self.withdrawn_at:
+            own["withdrawn_at"] = self.withdrawn_at
+        return {**self.receipt, **own}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One attempt's facts, as a move stores them in the job's `outcome` until they are published."""
+
+    outcome: Outcome
+    number: int
+    step: str
+    started_at: str  # ISO 8601
+    duration_ms: int
+    trigger: str
+    error_class: str = ""
+    error_message: str = ""
+    http_status: int | None = None
+    code: str = ""
+
+    def dump(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return dict(self.__dict__)

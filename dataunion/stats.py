@@ -1,0 +1,149 @@
+"""How much is synced: counts that cost open work and counters, never the number of records.
+
+Ingest adds nothing here: a new record bears `counted = 0` and so is its own delta. `fold` gives new records the number
+of a fold and adds them to the counters in one conditional write; a total is the counters plus what no fold has
+applied yet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Max, Q
+
+from dataunion import roster
+from dataunion.models import Counters, DataUnion, HourStat, SyncAttempt, SyncJob
+from dataunion.state import FAILING, Status
+
+_FOLD = 5000
+_BOUNDS_MS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartnerTotals:
+    """One partner's counts of records."""
+
+    enrolled: int
+    synced: int
+    failed: int  # retrying, failed or blocked
+    pending: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """All counts at one moment."""
+
+    records: int
+    partners: dict[str, PartnerTotals]
+
+
+def success_rate(synced: int, total: int) -> int:
+    """Return an integer per cent, half rounded up; 0 when there is nothing."""
+    return (synced * 200 + total) // (2 * total) if total else 0
+
+
+def read_totals() -> Totals:
+    """Return the counts of every partner that is not off."""
+    names = [row.name for row in roster.find_active()]
+    with transaction.atomic():
+        added = _read_added()
+        work = _read_open_work(names)
+    partners = {}
+    for name in names:
+        enrolled = sum(added["enrolled"].get(name, {}).values())
+        failed = sum(work[name, s] for s in FAILING)
+        pending = work[name, Status.PENDING] + work[name, Status.RUNNING]
+        synced = max(0, enrolled - failed - pending)
+        partners[name] = PartnerTotals(enrolled=enrolled, synced=synced, failed=failed, pending=pending)
+    return Totals(records=added["records"], partners=partners)
+
+
+def _read_open_work(names: Iterable[str]) -> Counter[tuple[str, str]]:
+    rows = (
+        SyncJob.objects.filter(partner__in=list(names))
+        .exclude(status=Status.DONE)
+        .values_list("partner", "status")
+        .annotate(n=Count("pk"))
+        .order_by()
+    )
+    return Counter({(partner, status): n for partner, status, n in rows})
+
+
+def _read_added() -> dict[str, Any]:
+    """Return the counters plus the records that no fold has applied; read again when a fold came between."""
+    while True:
+        row = _counters()
+        fresh = DataUnion.objects.filter(Q(counted=0) | Q(counted__gt=row.applied)).values_list("data_type", "partners")
+        total = _sum(row.counts, fresh)
+        if Counters.objects.filter(pk=row.pk, applied=row.applied).exists():
+            return total
+
+
+def _counters() -> Counters:
+    row = Counters.objects.filter(name="ingest").first()
+    if row is None:
+        try:
+            return Counters.objects.create(name="ingest", counts={"records": 0, "enrolled": {}})
+        except IntegrityError:
+            return Counters.objects.get(name="ingest")
+    return row
+
+
+def _sum(counts: dict[str, Any], records: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    enrolled = {name: dict(types) for name, types in counts["enrolled"].items()}
+    total = counts["records"]
+    for data_type, partners in records:
+        total += 1
+        for name in partners:
+            types = enrolled.setdefault(name, {})
+            types[data_type] = types.get(data_type, 0) + 1
+    return {"records": total, "enrolled": enrolled}
+
+
+def fold() -> int:
+    """Add new records to the counters; return how many. Run under a task's lease, again after a crash is harmless."""
+    _counters()
+    with transaction.atomic():
+        row = _counters()
+        number = row.applied + 1
+        ids = list(DataUnion.objects.filter(counted=0).values_list("pk", flat=True)[:_FOLD])
+        DataUnion.objects.filter(pk__in=ids, counted=0).update(counted=number)
+        # Records that a fold which died had numbered are among them.
+        numbered = list(DataUnion.objects.filter(counted=number).values_list("data_type", "partners"))
+        if not numbered:
+            return 0
+        counts = _sum(row.counts, numbered)
+        Counters.objects.filter(pk=row.pk, applied=row.applied).update(applied=number, counts=counts)
+    return len(numbered)
+
+
+def roll_up(now: datetime) -> None:
+    """Write the hours' statistics anew, from the last hour that was written to the present one."""
+    last = HourStat.objects.aggregate(last=Max("hour"))["last"]
+    hour = (last or now - timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
+    while hour <= now:
+        _roll_up_hour(hour)
+        hour += timedelta(hours=1)
+
+
+def _roll_up_hour(hour: datetime) -> None:
+    groups: dict[tuple[str, str, str, str], Counter[str]] = {}
+    rows = SyncAttempt.objects.filter(created_at__gte=hour, created_at__lt=hour + timedelta(hours=1))
+    fields = ("partner", "data_type", "outcome", "error_class", "duration_ms")
+    for partner, data_type, outcome, error_class, ms in rows.values_list(*fields).iterator(2000):
+        bound = next((b for b in _BOUNDS_MS if ms <= b), None)
+        groups.setdefault((partner, data_type, outcome, error_class), Counter())[str(bound or "more")] += 1
+    for (partner, data_type, outcome, error_class), durations in groups.items():
+        HourStat.objects.update_or_create(
+            hour=hour,
+            partner=partner,
+            data_type=data_type,
+            outcome=outcome,
+            error_class=error_class,
+            defaults={"count": durations.total(), "durations": dict(durations)},
+        )

@@ -1,0 +1,54 @@
+"""Nudges: the only place that sends Celery messages, by name. A nudge that is lost costs a tick, nothing else.
+
+Sending happens in one background thread of the process, so that no request ever waits for the broker; nudges of one
+partner that wait to be sent become one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+PUSH = "dataunion.push"
+
+log = logging.getLogger(__name__)
+_sender = ThreadPoolExecutor(1, thread_name_prefix="nudge")
+_waiting: set[tuple[str, str]] = set()
+_lock = threading.Lock()
+
+
+def nudge(partners: Iterable[tuple[str, str]]) -> None:
+    """Tell workers, once this transaction is committed, that (partner name, queue) may have due work."""
+    wanted = set(partners)
+    transaction.on_commit(lambda: _enqueue(wanted))
+
+
+def _enqueue(wanted: set[tuple[str, str]]) -> None:
+    with _lock:
+        fresh = wanted - _waiting
+        _waiting.update(fresh)
+    for partner, queue in fresh:
+        _sender.submit(_send, partner, queue)
+
+
+def _send(partner: str, queue: str) -> None:
+    with _lock:
+        _waiting.discard((partner, queue))
+    send_now(partner, queue)
+
+
+def send_now(partner: str, queue: str) -> bool:
+    """Send one nudge; say whether the broker took it."""
+    try:
+        current_app.send_task(PUSH, args=[partner], queue=queue, retry=False, ignore_result=True)
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("nudge.lost", extra={"partner": partner, "cause": type(error).__name__})
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""The main flow: while a partner has due jobs, claim a chunk and take it through the adapter's steps (chunk.py)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import timedelta
+
+from dataunion import claims, gate, ledger, roster
+from dataunion.clock import db_now
+from dataunion.conf import conf
+from dataunion.models import Partner
+from dataunion.state import PartnerState
+from dataunion.sync.chunk import Chunk
+from dataunion.sync.decisions import peace_s
+from partners.base import Partner as Adapter
+from partners.errors import MisconfiguredError, PartnerError, TransientError
+
+log = logging.getLogger(__name__)
+
+
+def push(name: str) -> int:
+    """Work on one partner's due jobs until there are none or the time is up; return how many were taken."""
+    row = roster.get_partner(name)
+    if row.state != PartnerState.ON:
+        return 0
+    adapter = _ready_adapter(row)
+    if adapter is None:
+        return 0
+    taken, stop_at = 0, time.monotonic() + conf().sync_push_s
+    with ExitStack() as held:
+        signer = _take_signer(adapter, held)
+        if adapter.signer and signer is None:
+            return 0
+        threads = held.enter_context(ThreadPoolExecutor(conf().sync_threads, thread_name_prefix=name))
+        while time.monotonic() < stop_at:
+            if signer and not _look_at_signer(row, adapter, signer):
+                break
+            jobs = claims.claim(name, limit=conf().sync_chunk)
+            if not jobs:
+                break
+            taken += len(jobs)
+            try:
+                Chunk(row, adapter, jobs, threads, signer).run()
+            except Exception:
+                # The database failed us, or our own code did: nobody's crash. What cannot be let go is rescued.
+                claims.let_go(jobs, db_now() + timedelta(seconds=conf().sync_tick_s))
+                raise
+    return taken
+
+
+def _ready_adapter(row: Partner) -> Adapter | None:
+    """Return the adapter whose configuration was checked; a wrong one pauses the partner."""
+    try:
+        adapter = roster.get_adapter(row)
+        if row.checked_version != row.version:
+            roster.check_adapter(row)
+    except MisconfiguredError as error:
+        _pause(row, error)
+        return None
+    except PartnerError as error:
+        _calm_down(row, error)
+        return None
+    return adapter
+
+
+def _pause(row: Partner, error: MisconfiguredError) -> None:
+    log.error("sync.partner.misconfigured", extra={"partner": row.name, "cause": error.message})
+    roster.pause(row, reason=error.message, by="system")
+
+
+def _calm_down(row: Partner, error: PartnerError) -> None:
+    """Leave a partner alone for a while that could not even be asked."""
+    log.warning("sync.partner.unreachable", extra={"partner": row.name, "cause": error.message})
+    seconds = peace_s(error) if isinstance(error, TransientError) else conf().sync_tick_s
+    gate.ask_for_peace(row.name, db_now() + timedelta(seconds=seconds))
+
+
+def _take_signer(adapter: Adapter, held: ExitStack) -> ledger.SignerLease | None:
+    if not adapter.signer:
+        return None
+    lease = ledger.take_signer(
+        chain_id=int(adapter.config["chain_id"]),
+        address=adapter.signer,
+        max_unmined=int(adapter.config["max_unmined"]),
+    )
+    if lease:
+        held.callback(lease.let_go)
+    return lease
+
+
+def _look_at_signer(row: Partner, adapter: Adapter, signer: ledger.SignerLease) -> bool:
+    try:
+        signer.note(adapter.look_at_signer(signer.unmined()))
+    except MisconfiguredError as error:
+        _pause(row, error)
+        return False
+    except PartnerError as error:
+        _calm_down(row, error)
+        return False
+    return signer.renew(db_now())

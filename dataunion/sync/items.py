@@ -1,0 +1,101 @@
+"""What a step sees of its record: items made from a chunk's jobs, with payload and required partners' results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from dataunion import claims, vault
+from dataunion.conf import conf
+from dataunion.models import PAYLOADS, DataUnion, Payload, SyncJob
+from dataunion.state import PartnerEntry
+from partners.base import Item, Owner, Required
+from partners.errors import NotReady
+
+WAIT_S = 900.0
+
+
+class MissingRecordError(Exception):
+    """The job's record is not there (yet)."""
+
+
+class Unready(NotReady):
+    """The record waits for its data or for another partner: no limit, since what it waits for wakes it."""
+
+
+def build_items(jobs: Sequence[SyncJob], requires: Sequence[str]) -> dict[UUID, Item | Exception]:
+    """Make an Item for each job, or say why it cannot go on; by job key."""
+    records = DataUnion.objects.in_bulk([job.record_id for job in jobs])
+    data = _load_facts(records.values())
+    made: dict[UUID, Item | Exception] = {}
+    for job in jobs:
+        record = records.get(job.record_id)
+        made[job.pk] = _build(job, record, data.get(job.record_id), requires) if record else MissingRecordError()
+    return made
+
+
+def _load_facts(records: Iterable[DataUnion]) -> dict[UUID, Mapping[str, Any]]:
+    """Return what is known of each record's data, without the data itself."""
+    found: dict[UUID, Mapping[str, Any]] = {}
+    by_type: dict[str, list[UUID]] = {}
+    for record in records:
+        by_type.setdefault(record.data_type, []).append(record.pk)
+    for data_type, ids in by_type.items():
+        rows = PAYLOADS[data_type]._default_manager.filter(pk__in=ids)
+        found.update({row["pk"]: row for row in rows.values("pk", "schema_name", "recorded_at", "owner")})
+    return found
+
+
+def _build(
+    job: SyncJob, record: DataUnion, facts: Mapping[str, Any] | None, requires: Sequence[str]
+) -> Item | Exception:
+    if facts is None:
+        return Unready("The record's data has not been handed in yet.", after_s=WAIT_S)
+    required = {}
+    for name in requires:
+        entry = PartnerEntry.parse(record.partners.get(name, {}))
+        if not entry.is_synced:
+            return Unready(f"Waits for {name}.", after_s=conf().sync_requirement_s)
+        sealed = vault.from_text(entry.retry_data) if entry.retry_data else None
+        retry_data = vault.open_json(sealed, "sync", record.pk, name)
+        required[name] = Required(entry=entry.receipt, retry_data=retry_data)
+    owner = facts["owner"] or {}
+    return Item(
+        record_id=str(record.pk),
+        partner=job.partner,
+        user_hash=record.user_hash,
+        data_type=record.data_type,
+        data_id=record.data_id,
+        kind=job.kind,
+        schema_name=facts["schema_name"],
+        recorded_at=facts["recorded_at"],
+        owner=Owner(**owner) if owner else None,
+        saved=claims.open_saved(job),
+        required=required,
+    )
+
+
+def load_payloads(items: Iterable[Item]) -> dict[str, Item]:
+    """Return the items with their payload in clear, by record id."""
+    by_type: dict[str, list[Item]] = {}
+    for item in items:
+        by_type.setdefault(item.data_type, []).append(item)
+    loaded = {}
+    for data_type, group in by_type.items():
+        model = PAYLOADS[data_type]
+        sealed = dict(model._default_manager.filter(pk__in=[i.record_id for i in group]).values_list("pk", "payload"))
+        for item in group:
+            loaded[item.record_id] = replace(item, payload=_open(model, UUID(item.record_id), sealed))
+    return loaded
+
+
+def _open(model: type[Payload], pk: UUID, sealed: Mapping[UUID, Any]) -> bytes:
+    return vault.open_sealed(bytes(sealed[pk]), model._meta.db_table, pk)
+
+
+def is_orphan(job: SyncJob, now: Any) -> bool:
+    """Say whether the job's record has been missing for so long that it will not come any more."""
+    return bool(now - job.created_at > timedelta(seconds=conf().sync_orphan_s))

@@ -1,0 +1,92 @@
+"""The clock's work, every few seconds: take back dead workers' work, then nudge where work is due.
+
+One worker at a time does it (a row lease), so that two beats, or one that stutters, are harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from dataunion import claims, reconcile, retries, roster, stats
+from dataunion.clock import db_now
+from dataunion.conf import conf
+from dataunion.models import NEVER, Partner, SyncAttempt, SyncJob, TaskLease
+from dataunion.state import PartnerState
+from dataunion.sync.dispatch import nudge
+
+log = logging.getLogger(__name__)
+_NUDGES = 4  # at most so many at once for one partner: each works until nothing is due
+_PRUNE = 10_000
+
+
+@contextmanager
+def hold(name: str, seconds: float) -> Iterator[datetime | None]:
+    """Hold a periodic task's lease: the database's time, or None while another worker holds it."""
+    now, token = db_now(), secrets.token_hex(16)
+    _make_lease(name)
+    mine = TaskLease.objects.filter(name=name, token=token)
+    until = now + timedelta(seconds=seconds)
+    if not TaskLease.objects.filter(name=name, until__lte=now).update(token=token, until=until):
+        yield None
+        return
+    try:
+        yield now
+    finally:
+        mine.update(until=NEVER, ran_at=now)
+
+
+def _make_lease(name: str) -> None:
+    if not TaskLease.objects.filter(name=name).exists():
+        try:
+            with transaction.atomic():
+                TaskLease.objects.create(name=name)
+        except IntegrityError:
+            return
+
+
+def tick() -> None:
+    """Rescue, fold the counters, take retry runs further, nudge."""
+    with hold("tick", 60.0) as now:
+        if now is None:
+            return
+        rescued = claims.rescue(now)
+        for job in rescued:
+            log.warning("sync.job.rescued", extra={"partner": job.partner, "job": str(job.pk), "crashes": job.crashes})
+        stats.fold()
+        retries.advance_all(now)
+        nudge_due(now)
+
+
+def nudge_due(now: datetime) -> None:
+    """Nudge each active partner as often as its due work and its limits want."""
+    for row in roster.find_active():
+        if row.state != PartnerState.ON or row.not_before > now:
+            continue
+        due = SyncJob.objects.due(row.name, now).order_by()[: _NUDGES * conf().sync_chunk].count()
+        wanted = -(-due // conf().sync_chunk)
+        for _ in range(min(wanted, _NUDGES)):
+            nudge([(row.name, roster.queue(row))])
+
+
+def nudge_partners(names: set[str] | None = None) -> None:
+    """Nudge these partners (or all that are on) once; whoever made work due calls it."""
+    rows: list[Partner] = [row for row in roster.find_active() if row.state == PartnerState.ON]
+    nudge((row.name, roster.queue(row)) for row in rows if names is None or row.name in names)
+
+
+def upkeep() -> None:
+    """Do what may wait for minutes: roll up statistics, prune attempts, audit a slice of records."""
+    with hold("upkeep", 300.0) as now:
+        if now is None:
+            return
+        stats.roll_up(now)
+        old = SyncAttempt.objects.filter(created_at__lt=now - timedelta(days=conf().attempts_keep_days))
+        pks = list(old.order_by("created_at").values_list("pk", flat=True)[:_PRUNE])
+        SyncAttempt.objects.filter(pk__in=pks).delete()
+        reconcile.audit(now)

@@ -1,0 +1,27 @@
+"""Django's own apps with MongoDB's key type; used with MongoDB only."""
+
+from __future__ import annotations
+
+from django.contrib.admin.apps import AdminConfig
+from django.contrib.auth.apps import AuthConfig
+from django.contrib.contenttypes.apps import ContentTypesConfig
+
+_KEY = "django_mongodb_backend.fields.ObjectIdAutoField"
+
+
+class MongoAdminConfig(AdminConfig):
+    """django.contrib.admin."""
+
+    default_auto_field = _KEY
+
+
+class MongoAuthConfig(AuthConfig):
+    """django.contrib.auth."""
+
+    default_auto_field = _KEY
+
+
+class MongoContentTypesConfig(ContentTypesConfig):
+    """django.contrib.contenttypes."""
+
+    default_auto_field = _KEY

@@ -1,0 +1,273 @@
+"""The only reader of the environment. A missing or wrong value names its variable and what it should hold.
+
+Without DATABASE_URL this is an embedded instance: SQLite and its own secrets in DATAUNION_VAR_DIR (var/local).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import environ
+import structlog
+from django.core.exceptions import ImproperlyConfigured
+
+from dataunion.conf import Conf
+from dataunion_project.local import embedded_secrets
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+EMBEDDED = not os.environ.get("DATABASE_URL")
+VAR_DIR = Path(os.environ.get("DATAUNION_VAR_DIR") or BASE_DIR / "var" / "local").resolve()
+_EMBEDDED_SECRETS = embedded_secrets(VAR_DIR) if EMBEDDED else {}
+
+
+def _read(name: str, holds: str, parse: Callable[[str], Any], default: str | None = None) -> Any:
+    """Read NAME or the file named by NAME_FILE; say what it should hold when it is missing or wrong."""
+    path = os.environ.get(f"{name}_FILE")
+    try:
+        value = Path(path).read_text().strip() if path else os.environ.get(name) or _EMBEDDED_SECRETS.get(name, default)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{name}_FILE cannot be read ({error.strerror}); {name} should hold {holds}"
+        ) from None
+    if value is None:
+        raise ImproperlyConfigured(
+            f"{name} is not set; it should hold {holds} (or {name}_FILE the path of such a file)"
+        )
+    try:
+        return parse(value)
+    except (ValueError, binascii.Error):
+        raise ImproperlyConfigured(f"{name} is wrong; it should hold {holds}") from None
+
+
+def _key(text: str) -> str:
+    if len(base64.b64decode(text, validate=True)) != 32:
+        raise ValueError
+    return text
+
+
+def _keys(text: str) -> list[str]:
+    return [_key(part.strip()) for part in text.replace("\n", ",").split(",") if part.strip()] or [_key("")]
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in ("yes", "no", "true", "false", "on", "off", "1", "0"):
+        raise ValueError
+    return text.lower() in ("yes", "true", "on", "1")
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _secret(text: str) -> str:
+    if len(text) < 40:
+        raise ValueError
+    return text
+
+
+def _database(text: str) -> dict[str, Any]:
+    if text.startswith(("mongodb://", "mongodb+srv://")):
+        from pymongo.uri_parser import parse_uri
+
+        name = parse_uri(text)["database"]
+        if not name:
+            raise ValueError
+        return {"ENGINE": "django_mongodb_backend", "HOST": text, "NAME": name}
+    if text.startswith(("sqlite://", "postgres://", "postgresql://")):
+        return {**environ.Env.db_url_config(text)}
+    raise ValueError
+
+
+DEBUG = _read("DJANGO_DEBUG", "yes or no", _flag, "no")
+SECRET_KEY = _read("SECRET_KEY", "40 or more random characters", _secret)
+VAULT_KEYS = _read("DATAUNION_VAULT_KEYS", "keys of 32 bytes in base64, newest first, separated by commas", _keys)
+DIGEST_KEY = _read("DATAUNION_DIGEST_KEY", "a key of 32 bytes in base64", _key)
+ALLOWED_HOSTS = _read("DJANGO_ALLOWED_HOSTS", "host names separated by commas", _list, "127.0.0.1,localhost")
+CSRF_TRUSTED_ORIGINS = _read("DJANGO_CSRF_TRUSTED_ORIGINS", "origins (https://…) separated by commas", _list, "")
+BASE_URL = _read("DATAUNION_BASE_URL", "the address at which staff open DataUnion", str, "http://127.0.0.1:8000")
+BROKER_URL = _read("REDIS_URL", "the broker's address, redis://host:port/number", str, "redis://127.0.0.1:6379/0")
+DATABASES = {
+    "default": _read(
+        "DATABASE_URL",
+        "mongodb://host/name, postgresql://user@host/name or sqlite:///path",
+        _database,
+        f"sqlite:///{VAR_DIR / 'dataunion.sqlite3'}",
+    )
+}
+_ENGINE = DATABASES["default"]["ENGINE"]
+MONGODB = _ENGINE == "django_mongodb_backend"
+if _ENGINE == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 30,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+elif not MONGODB:
+    DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
+
+try:
+    DATAUNION = Conf.load(env)
+except (ValueError, environ.ImproperlyConfigured) as error:
+    raise ImproperlyConfigured(f"A DATAUNION_* setting should hold a number: {error}") from None
+
+
+def _partner(name: str) -> dict[str, Any]:
+    """Collect the options of one partner: option `x_y` of partner `akave` is AKAVE_X_Y (or AKAVE_X_Y_FILE)."""
+    prefix = f"{name.upper()}_"
+    names = {k.removesuffix("_FILE") for k in os.environ if k.startswith(prefix)}
+    options = {n.removeprefix(prefix).lower(): _read(n, "a value", str) for n in names if n != f"{prefix}BACKEND"}
+    return {"BACKEND": os.environ.get(f"{prefix}BACKEND") or name, "OPTIONS": options}
+
+
+# Names, in the order in which people see them. Each one's options come from variables that start with its name.
+PARTNERS = {
+    name: _partner(name) for name in _read("DATAUNION_PARTNERS", "names separated by commas", _list, "akave,vana")
+}
+# Dotted paths of functions (record) -> reason or None, asked before anything is sent.
+DATAUNION_SYNC_GATES = _read("DATAUNION_SYNC_GATES", "dotted paths separated by commas", _list, "")
+
+INSTALLED_APPS = [
+    "unfold",
+    "dataunion_project.apps.MongoAdminConfig" if MONGODB else "django.contrib.admin",
+    "dataunion_project.apps.MongoAuthConfig" if MONGODB else "django.contrib.auth",
+    "dataunion_project.apps.MongoContentTypesConfig" if MONGODB else "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "dataunion",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+if MONGODB:
+    DATABASE_ROUTERS = ["django_mongodb_backend.routers.MongoRouter"]
+    MIGRATION_MODULES = {app: f"dataunion_project.mongo_migrations.{app}" for app in ("admin", "auth", "contenttypes")}
+DEFAULT_AUTO_FIELD = "django_mongodb_backend.fields.ObjectIdAutoField" if MONGODB else "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "dataunion.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ROOT_URLCONF = "dataunion_project.urls"
+WSGI_APPLICATION = "dataunion_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+TIME_ZONE, USE_TZ, LANGUAGE_CODE = "UTC", True, "en-gb"
+STATIC_URL, STATIC_ROOT = "/static/", VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+# Signed cookies, so that a session costs no table; sessions end with the browser or after 12 hours.
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+SESSION_COOKIE_AGE = 12 * 3600
+_HTTPS = BASE_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _HTTPS else None
+SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
+LOGIN_URL = "/admin/login/"
+DATA_UPLOAD_MAX_MEMORY_SIZE = None  # bodies are bounded by dataunion.api, which answers in JSON
+
+CELERY = {
+    "broker_url": BROKER_URL,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "broker_transport_options": {"socket_connect_timeout": 0.5, "socket_timeout": 10.0},
+    "broker_pool_limit": 2,
+    "task_ignore_result": True,
+    "task_publish_retry": False,
+    "task_acks_late": False,  # a message is a nudge: losing one costs a tick
+    "task_create_missing_queues": True,
+    "task_default_queue": "dataunion",
+    "worker_prefetch_multiplier": 1,
+    "worker_hijack_root_logger": False,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "timezone": "UTC",
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    # One JSON object a line; fields are ids, names and counts, never payloads, keys or tokens.
+    "formatters": {
+        "json": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+            "foreign_pre_chain": [
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            ],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {
+        "handlers": ["stderr"],
+        "level": _read("DATAUNION_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", str, "INFO"),
+    },
+    "loggers": {"urllib3": {"level": "WARNING"}, "botocore": {"level": "WARNING"}, "faker": {"level": "WARNING"}},
+}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "dataunion.api.auth.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["dataunion.api.auth.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["dataunion.api.parsers.BoundedJSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["dataunion.api.auth.KeyThrottle"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "dataunion.api.errors.handle",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "DataUnion",
+    "DESCRIPTION": "Hand in health records and check-ins; read where they are synced; ask for retries.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+}
+UNFOLD = {
+    "SITE_TITLE": "DataUnion",
+    "SITE_HEADER": "DataUnion",
+    "SITE_SUBHEADER": "What is synced where",
+    "SITE_SYMBOL": "sync_saved_locally",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}

@@ -1,0 +1,1 @@
+"""Every test, and the runner behind ./run test."""

@@ -1,0 +1,26 @@
+"""Settings of the tests: the deployment's own, on a database and with keys made for this run."""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+
+_home = os.environ.setdefault("DATAUNION_VAR_DIR", tempfile.mkdtemp(prefix="dataunion-tests-"))
+os.environ.setdefault("SECRET_KEY", "tests only " + "x" * 40)
+os.environ.setdefault("DATAUNION_VAULT_KEYS", base64.b64encode(bytes(32)).decode())
+os.environ.setdefault("DATAUNION_DIGEST_KEY", base64.b64encode(bytes(range(32))).decode())
+os.environ.setdefault("DATABASE_URL", f"sqlite:///{_home}/tests.sqlite3")
+os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:9/0")  # nothing listens there: no test may need a broker
+
+from dataunion_project.settings import *  # noqa: E402, F403
+from dataunion_project.settings import DATABASES, MONGODB  # noqa: E402
+
+if not MONGODB:
+    # A file, not memory: workers are other threads and other processes.
+    DATABASES["default"]["TEST"] = {"NAME": f"{_home}/tests.sqlite3"}
+PARTNERS = {
+    "akave": {"BACKEND": "partners.testing.FakePartner", "OPTIONS": {}},
+    "vana": {"BACKEND": "partners.testing.FakePartner", "OPTIONS": {}},
+}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
