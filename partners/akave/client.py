@@ -152,8 +152,7 @@ class Storage:
 
     def _send(self, request: AWSPreparedRequest, **_: Any) -> Any:
         """Send what boto3 has signed: its own transport knows no deadline for a whole request."""
-        print(type(request.body))
-        body = request.body if isinstance(request.body, bytes) else None
+        body = request.body.read() if isinstance(request.body, io.BytesIO) else None
         headers = {k: v if isinstance(v, str) else v.decode() for k, v in request.headers.items() if k != "Expect"}
         answer = self._http.request(
             request.method,
