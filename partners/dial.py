@@ -21,12 +21,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 Resolve = Callable[[str, int], Sequence[str]]
 
-# Neither private nor reserved in every Python we run on, yet no partner lives there: relay anycast, segment routing,
-# documentation, local NAT64, and the address from which Azure serves credentials.
-_NOT_PUBLIC = tuple(
-    ip_network(net)
-    for net in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "64:ff9b:1::/48", "5f00::/16", "3fff::/20")
-)
+# Not private in every Python we run on, yet no partner lives there: protocol assignments, relay anycast,
+# documentation, and the address from which Azure serves credentials.
+_NOT_PUBLIC = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "168.63.129.16/32")))
+_UNICAST = ip_network("2000::/3")  # all of IPv6 that is routed between networks
 _NAT64 = ip_network("64:ff9b::/96")
 
 
@@ -46,9 +44,9 @@ def look_up(host: str, port: int) -> list[str]:
 def is_public(address: str) -> bool:
     """Say whether `address` is a partner out there, not our own network, however it is written."""
     ip = _inner(ip_address(address))
-    if any(ip.version == net.version and ip in net for net in _NOT_PUBLIC):
+    if any(ip in net for net in _NOT_PUBLIC) or (ip.version == 6 and ip not in _UNICAST):
         return False
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_loopback or ip.is_link_local)
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
 
 
 def _inner(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

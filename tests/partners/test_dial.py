@@ -17,16 +17,16 @@ from partners.dial import is_public, look_up
 from partners.errors import MisconfiguredError, TransientError
 from tests.partners.wire import Wire, answer, failure
 
+OURS = [
+    "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.8.8.8",
+    "169.254.169.254", "172.16.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1",
+    "224.0.0.1", "240.0.0.1", "255.255.255.255", "168.63.129.16", "::", "::1", "::7f00:1", "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::1", "2002:a00:1::", "fc00::1",
+    "fd00:ec2::254", "fe80::1", "fe80::1%1", "fec0::1", "ff02::1", "2001:db8::1", "3fff::1", "5f00::1", "2001::1",
+]  # fmt: skip
 
-@pytest.mark.parametrize(
-    "address",
-    (
-        "0.0.0.0 10.1.2.3 100.64.0.1 100.100.100.200 127.0.0.1 127.8.8.8 169.254.169.254 172.16.0.1 192.0.0.192 "
-        "192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 224.0.0.1 240.0.0.1 255.255.255.255 168.63.129.16 :: ::1 "
-        "::7f00:1 ::ffff:127.0.0.1 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe 64:ff9b:1::1 2002:7f00:1::1 2002:a00:1:: "
-        "fc00::1 fd00:ec2::254 fe80::1 fe80::1%1 fec0::1 ff02::1 2001:db8::1 3fff::1 5f00::1 2001::1"
-    ).split(),
-)
+
+@pytest.mark.parametrize("address", OURS)
 def test_an_address_of_our_own_network_is_not_public(address):
     assert is_public(address) is False
 
