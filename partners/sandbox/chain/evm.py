@@ -21,7 +21,6 @@ from eth.vm.spoof import SpoofTransaction
 from eth_utils import ValidationError
 
 COINBASE = b"\x00" * 19 + b"\xcb"
-INTRINSIC_STIPEND = 2300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +110,20 @@ class Evm:
             raise ValueError(str(error)) from error
         return tx
 
+    def unsigned(self, *, nonce: int, max_fee: int, tip: int, gas: int, to: bytes, data: bytes, value: int = 0) -> Any:
+        """Return a transaction of type 2, to be signed with an eth_keys private key or simulated."""
+        return CancunVM.get_transaction_builder().new_unsigned_dynamic_fee_transaction(
+            chain_id=self._chain.chain_id,
+            nonce=nonce,
+            max_priority_fee_per_gas=tip,
+            max_fee_per_gas=max_fee,
+            gas=gas,
+            to=to,
+            value=value,
+            data=data,
+            access_list=(),
+        )
+
     def next_header(self, parent: Any, *, timestamp: int, extra: bytes = b"") -> Any:
         """Return the header that a block on `parent` starts with; the same gas limit, the next base fee."""
         return self._chain.create_header_from_parent(
@@ -148,16 +161,14 @@ class Evm:
     def simulate(self, header: Any, call: Call) -> Outcome:
         """Run `call` on the state after `header`, for free; nothing is kept."""
         vm = self._chain.get_vm(header.copy(base_fee_per_gas=0, gas_used=0))
-        unsigned = vm.get_transaction_builder().new_unsigned_dynamic_fee_transaction(
-            chain_id=self._chain.chain_id,
+        unsigned = self.unsigned(
             nonce=vm.state.get_nonce(call.sender),
-            max_priority_fee_per_gas=0,
-            max_fee_per_gas=0,
+            max_fee=0,
+            tip=0,
             gas=call.gas,
             to=call.to,
-            value=call.value,
             data=call.data,
-            access_list=(),
+            value=call.value,
         )
         if vm.state.get_balance(call.sender) < call.value:
             raise InsufficientFundsError

@@ -69,7 +69,7 @@ class Node:
             return self.evm.simulate(block.header, call)
 
     def read_tx(self, raw: bytes) -> PoolTx:
-        """Return the signed transaction in `raw`. Raises RejectedError when it cannot be read or is of another chain."""
+        """Return the signed transaction in `raw`. Raises RejectedError: unreadable, or another chain."""
         try:
             tx = self.evm.decode(raw)
         except ValueError as error:
