@@ -142,7 +142,9 @@ class Server:
         return self._sandbox.views()[name]()
 
     def stop(self) -> None:
-        """Stop answering, wake every held request, close the port."""
+        """Stop answering, wake every held request, close the port. Stopping again does nothing."""
+        if self._sandbox.stopping.is_set():
+            return
         self._sandbox.stopping.set()
         self._http.shutdown()
         self._thread.join()
