@@ -26,7 +26,7 @@ def load(backend: str) -> type[Partner]:
     """
     path = BACKENDS.get(backend, backend)
     module_name, _, class_name = path.rpartition(".")
-    if not module_name:
+    if not module_name or path.startswith("."):
         raise MisconfiguredError(f"no adapter is called {backend!r}; it should be {_valid()}")
     try:
         found = getattr(import_module(module_name), class_name, None)

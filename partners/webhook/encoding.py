@@ -62,7 +62,7 @@ def _reference(item: Item) -> dict[str, Any]:
 
 
 def _event(kind: str, data: dict[str, Any], at: datetime | None) -> bytes:
-    head = {"type": kind} | ({"timestamp": at.isoformat()} if at else {})
+    head = {"type": kind} | ({"timestamp": at.isoformat(timespec="milliseconds")} if at else {})
     return _dump({**head, "data": data})
 
 
