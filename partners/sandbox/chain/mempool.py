@@ -89,13 +89,13 @@ class Mempool:
         del self._by_sender[tx.sender][tx.nonce]
         return True
 
-    def prune(self, mined_nonce: Callable[[bytes], int]) -> None:
-        """Forget what can never be mined any more, because its nonce is used."""
+    def prune(self, mined_nonce: Callable[[bytes], int], balance: Callable[[bytes], int]) -> None:
+        """Forget what cannot be mined any more: its nonce is used, or its sender cannot pay for it."""
         for sender, queue in self._by_sender.items():
             if queue:
-                used = mined_nonce(sender)
-                for nonce in [nonce for nonce in queue if nonce < used]:
-                    self.drop(queue[nonce].hash)
+                used, held = mined_nonce(sender), balance(sender)
+                for tx in [tx for tx in queue.values() if tx.nonce < used or tx.cost > held]:
+                    self.drop(tx.hash)
 
     def pending_nonce(self, sender: bytes, mined_nonce: int) -> int:
         """Return the next free nonce after those that wait without a gap."""

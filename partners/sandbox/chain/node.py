@@ -16,6 +16,7 @@ from partners.sandbox.chain.evm import Block, Call, Evm, Mined, Outcome
 from partners.sandbox.chain.mempool import Mempool, PoolTx, RejectedError
 
 MAX_BLOCK_TXS = 60
+DYNAMIC_FEE = 2
 
 
 class Node:
@@ -74,6 +75,8 @@ class Node:
             tx = self.evm.decode(raw)
         except ValueError as error:
             raise RejectedError(f"rlp: cannot decode the transaction: {error}") from error
+        if tx.type_id not in (None, DYNAMIC_FEE):
+            raise RejectedError("transaction type not supported")
         if tx.chain_id != self.chain_id:
             raise RejectedError(f"invalid sender: invalid chain id for signer: have {tx.chain_id} want {self.chain_id}")
         return PoolTx(
@@ -164,4 +167,5 @@ class Node:
             tx_hash = encode_hex(mined.tx.hash)
             self._places[tx_hash] = (block.number, index)
             self.pool.drop(tx_hash)
-        self.pool.prune(self.evm.state(block.header).get_nonce)
+        after = self.evm.state(block.header)
+        self.pool.prune(after.get_nonce, after.get_balance)

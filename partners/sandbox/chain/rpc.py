@@ -1,4 +1,4 @@
-"""The JSON-RPC methods of Ethereum that a client needs, answered from a node; no HTTP and no faults here."""
+"""The reading methods of Ethereum's JSON-RPC, answered from a node; no HTTP, no faults and no broadcast here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 from eth_utils import decode_hex, encode_hex, keccak
 
 from partners.sandbox.chain.evm import Block, Call, InsufficientFundsError
-from partners.sandbox.chain.mempool import RejectedError
 from partners.sandbox.chain.node import Node
 from partners.sandbox.chain.shapes import Json, block_json, logs_json, receipt_json, tx_json, waiting_json
 
 TIP_WEI = 10**9
-INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, REVERTED = -32602, -32601, -32000, 3
+INVALID_PARAMS, METHOD_NOT_FOUND, INVALID_REQUEST, SERVER_ERROR, REVERTED = -32602, -32601, -32600, -32000, 3
 CALL_STIPEND = 2300
 
 
@@ -86,17 +85,12 @@ def to_bytes(value: Any) -> bytes:
 
 
 def answer(view: View, method: str, params: Sequence[Any]) -> Any:
-    """Return the result of a method. Raises RpcError."""
+    """Return the result of a method. Raises RpcError, and TypeError and the like for parameters of the wrong shape."""
     handler = METHODS.get(method)
     if handler is None:
         raise RpcError(f"the method {method} does not exist/is not available", code=METHOD_NOT_FOUND)
     with view.node.lock:
-        try:
-            return handler(view, *params)
-        except RejectedError as error:
-            raise RpcError(str(error)) from error
-        except (TypeError, KeyError) as error:
-            raise RpcError(f"invalid params of {method}", code=INVALID_PARAMS) from error
+        return handler(view, *params)
 
 
 def _get_block_by_number(view: View, tag: Any, full: bool = False) -> Json | None:
@@ -180,12 +174,6 @@ def _gas_price(view: View) -> str:
     return hex(view.node.blocks[view.head].header.base_fee_per_gas + TIP_WEI)
 
 
-def _send_raw_transaction(view: View, raw: str) -> str:
-    tx = view.node.read_tx(to_bytes(raw))
-    view.node.submit(tx)
-    return tx.hash
-
-
 def _get_transaction_by_hash(view: View, tx_hash: str) -> Json | None:
     found = view.node.find_mined(tx_hash.lower())
     if found and found[0].number <= view.head:
@@ -248,7 +236,6 @@ METHODS: dict[str, Callable[..., Any]] = {
     "eth_gasPrice": _gas_price,
     "eth_maxPriorityFeePerGas": lambda _: hex(TIP_WEI),
     "eth_feeHistory": _fee_history,
-    "eth_sendRawTransaction": _send_raw_transaction,
     "eth_getTransactionByHash": _get_transaction_by_hash,
     "eth_getTransactionReceipt": _get_transaction_receipt,
     "eth_getLogs": _get_logs,
