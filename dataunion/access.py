@@ -1,0 +1,82 @@
+"""Keys of other services: made once, shown once, kept as a digest, found again by their prefix."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.utils import timezone
+
+from dataunion.models import ApiKey
+
+_FORM = re.compile(r"du_(?P<prefix>[a-z0-9]{8})_(?P<secret>[A-Za-z0-9_-]{43})")
+_PREFIX_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789"
+_USED_EVERY = timedelta(minutes=1)  # last_used_at is written no more often than this
+
+
+class Scope(StrEnum):
+    """What a key may do. `admin` may do everything."""
+
+    INGEST = "ingest"
+    READ = "read"
+    ADMIN = "admin"
+
+
+class KeyRefusedError(Exception):
+    """The key opens nothing; the message says why and what to do, and never holds the key."""
+
+
+def make_key(*, name: str, scopes: Iterable[str], days: float | None = None) -> tuple[ApiKey, str]:
+    """Make a key that ends after `days` (None: never); return its row and the key itself, which is kept nowhere.
+
+    Raises ValueError for an unknown scope or none.
+    """
+    wanted = [scope for scope in Scope if scope in set(scopes)]
+    unknown = set(scopes) - set(Scope)
+    if unknown or not wanted:
+        raise ValueError(f"scopes should be one or more of: {', '.join(Scope)}")
+    prefix = "".join(secrets.choice(_PREFIX_CHARS) for _ in range(8))
+    secret = secrets.token_urlsafe(32)
+    row = ApiKey.objects.create(
+        name=name,
+        prefix=prefix,
+        digest=_digest(secret),
+        scopes=[str(scope) for scope in wanted],
+        expires_at=None if days is None else timezone.now() + timedelta(days=days),
+    )
+    return row, f"du_{prefix}_{secret}"
+
+
+def find_key(key: str, now: datetime) -> ApiKey:
+    """Return the row of a key that is good at `now`. Raises KeyRefusedError."""
+    form = _FORM.fullmatch(key)
+    row = ApiKey.objects.filter(prefix=form["prefix"]).first() if form else None
+    # Compared also where there is no row, so that the time taken does not tell which prefixes exist.
+    right = hmac.compare_digest(_digest(form["secret"] if form else ""), row.digest if row else "0" * 64)
+    if row is None or not right:
+        raise KeyRefusedError("This API key is not known; make one with ./run manage create_api_key")
+    if row.revoked_at is not None and row.revoked_at <= now:
+        raise KeyRefusedError("This API key was revoked; ask for a new one")
+    if row.expires_at is not None and row.expires_at <= now:
+        raise KeyRefusedError("This API key has expired; ask for a new one")
+    _note_use(row, now)
+    return row
+
+
+def _note_use(row: ApiKey, now: datetime) -> None:
+    if row.last_used_at is None or row.last_used_at <= now - _USED_EVERY:
+        ApiKey.objects.filter(pk=row.pk).update(last_used_at=now)
+
+
+def may(row: ApiKey, scope: str) -> bool:
+    """Say whether the key has this scope."""
+    return scope in row.scopes or Scope.ADMIN in row.scopes
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
