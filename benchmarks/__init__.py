@@ -1,0 +1,1 @@
+"""Runnable measurements and checks, one file each: `python -m benchmarks NAME`."""
