@@ -199,21 +199,35 @@ SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
 LOGIN_URL = "/admin/login/"
 DATA_UPLOAD_MAX_MEMORY_SIZE = None  # bodies are bounded by dataunion.api, which answers in JSON
 
-CELERY = {
-    "broker_url": BROKER_URL,
-    "broker_connection_retry_on_startup": True,
-    "broker_connection_max_retries": None,
-    "broker_transport_options": {"socket_connect_timeout": 0.5, "socket_timeout": 10.0},
-    "broker_pool_limit": 2,
-    "task_ignore_result": True,
-    "task_publish_retry": False,
-    "task_acks_late": False,  # a message is a nudge: losing one costs a tick
-    "task_create_missing_queues": True,
-    "task_default_queue": "dataunion",
-    "worker_prefetch_multiplier": 1,
-    "worker_hijack_root_logger": False,
-    "worker_cancel_long_running_tasks_on_connection_loss": False,
-    "timezone": "UTC",
+CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 0.5,
+    "socket_timeout": 10.0,
+    "max_retries": 1,  # for whoever sends a nudge; workers come back for ever
+    "interval_start": 0.0,
+    "interval_step": 0.1,
+    "interval_max": 0.1,
+}
+CELERY_BROKER_POOL_LIMIT = 2
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_ACKS_LATE = False  # a message is a nudge: losing one costs a tick
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_TASK_DEFAULT_QUEUE = "dataunion"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    # A message that nobody took in time is of no use later: the next one does the same.
+    "tick": {
+        "task": "dataunion.tick",
+        "schedule": DATAUNION.sync_tick_s,
+        "options": {"queue": "dataunion", "expires": 4 * DATAUNION.sync_tick_s},
+    },
+    "upkeep": {"task": "dataunion.upkeep", "schedule": 60.0, "options": {"queue": "dataunion", "expires": 120.0}},
 }
 LOGGING = {
     "version": 1,

