@@ -87,6 +87,7 @@ PUBLIC_KEY = function("publicKey()", "string")
 PROOF_INSTRUCTION = function("proofInstruction()", "string")
 REQUEST_REWARD = function("requestReward(uint256,uint256)")
 
+JOB_SUBMITTED = topic("JobSubmitted(uint256,uint256,address,uint256)")
 FILE_ADDED = topic("FileAdded(uint256,address,string)")
 FILE_ADDED_V2 = topic("FileAddedV2(uint256,address,string,uint256)")
 REWARD_REQUESTED = topic("RewardRequested(address,uint256,uint256,uint256)")

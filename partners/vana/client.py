@@ -187,6 +187,16 @@ class VanaClient:
         final = int(finalized["number"], 16) if isinstance(finalized, dict) else 0
         return int(latest, 16), final, [receipt for receipt in receipts if receipt]
 
+    def look_back(self, address: str, block: int, hashes: Sequence[str]) -> tuple[int, list[dict[str, Any]]]:
+        """Return an account's nonce at `block` and the receipts that exist, in one request, so from the same node."""
+        nonce, *receipts = self._ask(
+            [
+                ("eth_getTransactionCount", [address, hex(block)]),
+                *(("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes),
+            ]
+        )
+        return int(nonce, 16), [receipt for receipt in receipts if receipt]
+
     def known(self, hashes: Sequence[str]) -> list[bool]:
         """Say for each hash whether the node holds the transaction, mined or waiting."""
         return [bool(tx) for tx in self._ask([("eth_getTransactionByHash", [tx_hash]) for tx_hash in hashes])]
@@ -210,7 +220,7 @@ class VanaClient:
         return int(gas, 16), _head(block), GWEI if isinstance(tip, RpcError) else int(tip, 16)
 
     def replay(self, sender: str, action: Action, block: int) -> str:
-        """Name the error with which a mined call failed, by calling it again on its block; "" when it cannot be told."""
+        """Name the error of a mined call that failed, by calling it again on its block; "" when it cannot be told."""
         call = _as_call(sender, action)
         try:
             self.rpc.call("eth_call", call, hex(block))

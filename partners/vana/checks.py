@@ -1,0 +1,70 @@
+"""Whether the configuration fits the chain: asked at start, before the first transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from partners.errors import MisconfiguredError
+from partners.vana import abi
+from partners.vana.client import VanaClient
+from partners.vana.options import Settings
+from partners.vana.registration import Keys
+
+WEI = 10**18
+
+
+def check(client: VanaClient, settings: Settings, keys: Keys) -> Sequence[str]:
+    """Return what was checked, a sentence each. Raises MisconfiguredError with the remedy when something is wrong."""
+    return (
+        _check_chain(client, settings),
+        *_check_contracts(client, settings),
+        _check_registry(client, settings),
+        _check_dlp(client, keys),
+        _check_balance(client, settings),
+    )
+
+
+def _check_chain(client: VanaClient, settings: Settings) -> str:
+    found = client.chain_id()
+    if found != settings.chain_id:
+        raise MisconfiguredError(
+            f"{settings.name} check: the node is on chain {found}, chain_id says {settings.chain_id}; "
+            "correct rpc_url or chain_id"
+        )
+    return f"The node is on chain {found}."
+
+
+def _check_contracts(client: VanaClient, settings: Settings) -> list[str]:
+    places = {"registry": client.registry, "dlp": client.dlp}
+    if settings.request_proof:
+        places["tee_pool"] = client.tee_pool
+    for option, address in places.items():
+        if not client.has_code(address):
+            raise MisconfiguredError(
+                f"{settings.name} check: no contract lives at {address} on chain {settings.chain_id}; correct {option}"
+            )
+    return [f"A contract lives at {address} ({option})." for option, address in places.items()]
+
+
+def _check_registry(client: VanaClient, settings: Settings) -> str:
+    version, paused = client.read_many([(client.registry, abi.VERSION, ()), (client.registry, abi.PAUSED, ())])
+    if version != settings.registry_version:
+        raise MisconfiguredError(
+            f"{settings.name} check: the registry is version {version}, registry_version says "
+            f"{settings.registry_version}; read its changes before raising the option"
+        )
+    if paused:
+        raise MisconfiguredError(f"{settings.name} check: the registry is paused by Vana; resume when it is open again")
+    return f"The registry is version {version} and open."
+
+
+def _check_dlp(client: VanaClient, keys: Keys) -> str:
+    keys.dlp_key()
+    return f"The DLP {client.dlp} has a public key."
+
+
+def _check_balance(client: VanaClient, settings: Settings) -> str:
+    wei = client.balance_wei(settings.signer)
+    if not wei:
+        raise MisconfiguredError(f"{settings.name} check: the signer {settings.signer} holds nothing; fund it for gas")
+    return f"The signer {settings.signer} holds {wei / WEI:.4f} of the chain's coin."

@@ -1,0 +1,164 @@
+"""Having a file proved: one paid request at the TeePool, the TEE told to run it, the proof that is ours found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from partners.base import Item, Rewind, Saved, StepResult
+from partners.errors import MisconfiguredError, NotReady, PartnerError, PermanentError, TransientError
+from partners.http import HttpClient
+from partners.vana import abi
+from partners.vana.client import CANCELED, COMPLETED, SUBMITTED, Action, Job, Proof, Refused, VanaClient
+from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
+from partners.vana.options import Settings
+from partners.vana.registration import Keys, is_same
+from partners.vana.signature import find_signer
+
+SEED = "Please sign to retrieve your encryption key"
+AGAIN = "prepare_request_proof"
+
+
+@dataclass(frozen=True)
+class ProofRequest:
+    """The purpose "the TeePool holds one live request of ours for this file". Every request costs a fee."""
+
+    client: VanaClient
+    settings: Settings
+    name: str = "request_proof"
+
+    def look(self, item: Item) -> Action | Saved:
+        """Find our request; ask for one, or cancel the one whose TEE never answered, where there is none alive."""
+        ours = [job for job in self.client.jobs_of(item.saved["file_id"]) if is_same(job.owner, self.settings.signer)]
+        done = [job for job in ours if job.status == COMPLETED]
+        waiting = [job for job in ours if job.status == SUBMITTED]
+        if done:
+            return {"job_id": done[0].job_id}
+        if not waiting:
+            fee = self.client.read(self.client.tee_pool, abi.TEE_FEE)
+            data = abi.REQUEST_PROOF.encode(item.saved["file_id"])
+            return Action(to=self.client.tee_pool, data=data, value_wei=fee)
+        if is_overdue(self.client, self.settings, waiting[0]):
+            return Action(to=self.client.tee_pool, data=abi.CANCEL_JOB.encode(waiting[0].job_id))
+        return {"job_id": waiting[0].job_id}
+
+    def read(self, item: Item, receipt: Mapping[str, Any]) -> Saved | None:
+        """Take our request from the receipt: a node that lags must not make us pay twice."""
+        for log in receipt["logs"]:
+            topics = log["topics"]
+            if topics[0] == abi.JOB_SUBMITTED and int(topics[2], 16) == item.saved["file_id"]:
+                return {"job_id": int(topics[1], 16)}
+        return None
+
+    def refuse(self, refused: Refused) -> PartnerError:
+        """Say what a refusal of the TeePool asks for."""
+        where = f"{self.settings.name} request_proof: the TeePool refused"
+        if refused.name == "NoActiveTee":
+            return TransientError(f"{where}, no TEE is active; Vana must add one", code=refused.name)
+        if refused.name == "CancelDelayNotPassed":
+            return NotReady(f"{where}, the old request cannot be cancelled yet", after_s=self.settings.poll_s)
+        cause = refused.name or "without a reason"
+        return TransientError(f"{where}: {cause}; looking again", code=refused.name)
+
+
+@dataclass(frozen=True)
+class TeeRun:
+    """Telling the TEE to prove, and finding what it proved."""
+
+    client: VanaClient
+    settings: Settings
+    keys: Keys
+    http: HttpClient
+
+    def start(self, item: Item) -> StepResult:
+        """Post RunProof to the TEE of our request; the same again does no harm."""
+        job = self.client.jobs([item.saved["job_id"]])[0]
+        if job.status == COMPLETED:
+            return {}
+        if job.status == CANCELED:
+            return Rewind(step=AGAIN)
+        if job.status != SUBMITTED:
+            raise self._not_ready("the node does not know our request yet")
+        _, url, _, _, _, _, tee_key = self.client.read(self.client.tee_pool, abi.TEES, job.tee)
+        body = self._body(item, job, tee_key)
+        try:
+            self.http.request("POST", f"{url.rstrip('/')}/RunProof", json=body, step="run_proof", unknown_on_lost=True)
+        except PartnerError as error:
+            return self._not_run(job, error)
+        return {}
+
+    def wait(self, item: Item) -> StepResult:
+        """Wait for the proof; then keep what it says, and forget the secrets that made it possible."""
+        job = self.client.jobs([item.saved["job_id"]])[0]
+        if job.status == COMPLETED:
+            proof = self._find_ours(item, job)
+            score, dlp_id, _, proof_url, _ = proof.data
+            told = {"index": proof.index, "score": str(score), "dlp_id": dlp_id, "url": proof_url}
+            return {"proof": told, "ecies": None}
+        if job.status == CANCELED or is_overdue(self.client, self.settings, job):
+            return Rewind(step=AGAIN)
+        raise self._not_ready("the TEE has not proved the file yet")
+
+    def _body(self, item: Item, job: Job, tee_key: str) -> dict[str, Any]:
+        recomputed = [
+            {
+                "address": one["account"],
+                "public_key": one["public_key"],
+                "iv": one["iv"],
+                "ephemeral_key": one["ephemeral_key"],
+            }
+            for one in item.saved["ecies"]
+            if is_same(one["account"], self.client.dlp)
+        ]
+        return {
+            "job_id": job.job_id,
+            "file_id": item.saved["file_id"],
+            "nonce": str(int(item.once_id[:12], 16)),
+            "proof_url": self.client.read(self.client.dlp, abi.PROOF_INSTRUCTION),
+            "encryption_seed": SEED,
+            "env_vars": {},
+            "validate_permissions": recomputed,
+            **self._key_for(tee_key, self.keys.password(item)),
+        }
+
+    def _key_for(self, tee_key: str, password: str) -> dict[str, str]:
+        """Return the record's key for the TEE: encrypted where it has a public key, else in clear."""
+        try:
+            public_key = parse_public_key(tee_key)
+        except ValueError:
+            return {"encryption_key": password}
+        iv, ephemeral = draw_ecies_secrets(public_key)
+        blob = ecies_encrypt(public_key, password.encode(), iv=iv, ephemeral_private_key=ephemeral)
+        return {"encrypted_encryption_key": blob}
+
+    def _not_run(self, job: Job, error: PartnerError) -> Rewind:
+        """Give a TEE that refuses its time, then ask another; a TEE is not ours, so no answer of it is final."""
+        if is_overdue(self.client, self.settings, job):
+            return Rewind(step=AGAIN)
+        if isinstance(error, PermanentError | MisconfiguredError):
+            raise self._not_ready(f"{error.message}; another TEE is asked after tee_timeout_s") from None
+        raise error
+
+    def _find_ours(self, item: Item, job: Job) -> Proof:
+        """Find the proof that our request's TEE signed with the DLP's instruction; strangers may have added others."""
+        instruction = self.client.read(self.client.dlp, abi.PROOF_INSTRUCTION)
+        for proof in self.client.proofs(item.saved["file_id"]):
+            signer = find_signer(abi.pack_proof(item.saved["url"], proof.data), proof.signature)
+            if signer and is_same(signer, job.tee) and proof.data[4] == instruction:
+                return proof
+        raise PermanentError(
+            f"{self.settings.name} await_proof: request {job.job_id} is completed, but no proof of the file is signed "
+            "by its TEE for the DLP's instruction; ask the DLP's owner",
+            kind="proof",
+        )
+
+    def _not_ready(self, why: str) -> NotReady:
+        at_most_s = 4 * self.settings.tee_timeout_s
+        return NotReady(f"{self.settings.name} proof: {why}", after_s=self.settings.poll_s, at_most_s=at_most_s)
+
+
+def is_overdue(client: VanaClient, settings: Settings, job: Job) -> bool:
+    """Say whether a request has waited too long, by the chain's clock, and may be cancelled."""
+    delay_s = max(settings.tee_timeout_s, client.read(client.tee_pool, abi.CANCEL_DELAY))
+    return job.status == SUBMITTED and client.head().timestamp > job.added_at_s + delay_s

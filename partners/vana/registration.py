@@ -1,0 +1,175 @@
+"""Registering a file: the keys that go with it, and the one rule that answers "is it registered?"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from partners.base import Item, Saved, Verdict
+from partners.errors import BlockedError, MisconfiguredError, PartnerError, PermanentError, TransientError
+from partners.vana import abi
+from partners.vana.client import Action, Refused, VanaClient
+from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
+from partners.vana.options import Settings
+
+# What belongs to one file, and goes when the record gets another URL.
+FILE_FACTS = ("file_id", "tx_hash", "block", "job_id", "proof", "refine_job", "refine_tries", "refinement", "reward")
+
+
+def is_same(one: str, other: str) -> bool:
+    """Compare two addresses; checksummed or not is the same."""
+    return one.lower() == other.lower()
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The record's key, encrypted once for each account that shall read it."""
+
+    client: VanaClient
+    settings: Settings
+    akave: str = "akave"
+
+    def draw(self, item: Item) -> Saved:
+        """Return URL, owner and permissions of a new registration; {} where they are saved already.
+
+        *Shape*: permissions [{"account", "key"}] go on chain; ecies [{"account", "public_key", "iv", "ephemeral_key"}]
+        are secrets that the TEE needs once, and that are forgotten when it has them.
+        """
+        url = self.file(item, "entry", "url")
+        saved = item.saved
+        if saved.get("url") == url and "permissions" in saved and ("ecies" in saved or not self._wants_proof(saved)):
+            return {}
+        password = self.password(item)
+        owner = self._owner(item)
+        permissions, ecies = [], []
+        for account, public_key in self._readers(item).items():
+            iv, ephemeral = draw_ecies_secrets(public_key)
+            key = ecies_encrypt(public_key, password.encode(), iv=iv, ephemeral_private_key=ephemeral)
+            permissions.append({"account": account, "key": key})
+            secrets = {"public_key": public_key.hex(), "iv": iv.hex(), "ephemeral_key": ephemeral.hex()}
+            ecies.append({"account": account, **secrets})
+        drawn = {"url": url, "owner": owner, "permissions": permissions, "ecies": ecies}
+        return drawn if saved.get("url") in (None, url) else {**self._forget(saved), **drawn}
+
+    def password(self, item: Item) -> str:
+        """Return the OpenPGP password of the stored object."""
+        return self.file(item, "retry_data", "record_key")
+
+    def file(self, item: Item, part: str, name: str) -> str:
+        """Return one thing that Akave gave back. Raises BlockedError when it is not there."""
+        required = item.required.get(self.akave)
+        value = getattr(required, part).get(name) if required else None
+        if not value:
+            raise BlockedError(f"{self.settings.name} keys: {self.akave} has given no {name}; retry {self.akave} first")
+        return str(value)
+
+    def _wants_proof(self, saved: Saved) -> bool:
+        return self.settings.request_proof and "proof" not in saved
+
+    def _owner(self, item: Item) -> str:
+        if self.settings.owned_by_signer:
+            return self.settings.signer
+        if item.owner is None:
+            raise BlockedError(
+                f"{self.settings.name} keys: the record names no owner; hand one in, or use file_owner signer"
+            )
+        return item.owner.address
+
+    def _readers(self, item: Item) -> dict[str, bytes]:
+        readers = {self.client.dlp: self.dlp_key()}
+        if item.owner is not None and item.owner.public_key:
+            try:
+                readers[item.owner.address] = parse_public_key(item.owner.public_key)
+            except ValueError:
+                message = f"{self.settings.name} keys: the owner's public key is none; hand in 65 bytes as hex"
+                raise PermanentError(message, kind="validation") from None
+        return readers
+
+    def dlp_key(self) -> bytes:
+        """Return the DLP's public key as its contract tells it."""
+        text = self.client.read(self.client.dlp, abi.PUBLIC_KEY)
+        try:
+            return parse_public_key(text)
+        except ValueError:
+            raise MisconfiguredError(
+                f"{self.settings.name} keys: the DLP {self.client.dlp} has no usable public key; its owner must set it"
+            ) from None
+
+    def _forget(self, saved: Saved) -> dict[str, Any]:
+        """Let go of what belonged to the old URL; its transactions are not ours any more."""
+        return {name: None for name in saved if name in FILE_FACTS or name.endswith("_tx")}
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The purpose "this URL is registered by us, with every permission"."""
+
+    client: VanaClient
+    settings: Settings
+    name: str = "register"
+
+    def look(self, item: Item) -> Action | Saved:
+        """Answer the only question that counts: who registered this URL, and which keys does it hold?"""
+        saved = item.saved
+        wanted = {one["account"]: one["key"] for one in saved["permissions"]}
+        file_id = self.client.find_file_id(saved["url"])
+        if not file_id:
+            return self._add_file(saved["url"], saved["owner"], list(wanted.items()))
+        file = self.client.file(file_id, list(wanted))
+        if not is_same(file.owner, saved["owner"]):
+            raise self._conflict("belongs to somebody else")
+        for account, key in wanted.items():
+            if file.keys[account] != key:
+                return self._add_permission(file_id, file.owner, account, key)
+        tx_hash = self.client.find_registration(file_id, file.block) or saved.get("tx_hash", "")
+        return {"file_id": file_id, "block": file.block, "tx_hash": tx_hash}
+
+    def verify(self, item: Item) -> Verdict:
+        """Say whether the file is registered as we saved it."""
+        saved = item.saved
+        wanted = {one["account"]: one["key"] for one in saved["permissions"]}
+        file_id = self.client.find_file_id(saved["url"])
+        if not file_id:
+            return Verdict(present=False, detail="the URL is not registered")
+        file = self.client.file(file_id, list(wanted))
+        if not is_same(file.owner, saved["owner"]):
+            return Verdict(present=False, detail=f"file {file_id} belongs to {file.owner}")
+        wrong = [account for account, key in wanted.items() if file.keys[account] != key]
+        if wrong:
+            return Verdict(present=False, detail=f"file {file_id} holds another key for {', '.join(wrong)}")
+        return Verdict(present=True, detail=f"file {file_id} is ours, with {len(wanted)} keys")
+
+    def read(self, item: Item, receipt: Mapping[str, Any]) -> Saved | None:
+        """Look again, since only the chain's state tells whether every key is there."""
+        return None
+
+    def refuse(self, refused: Refused) -> PartnerError:
+        """Say what a refusal of the registry asks for."""
+        where = f"{self.settings.name} register: the registry refused"
+        if refused.name == "EnforcedPause":
+            return TransientError(f"{where}, it is paused by Vana; tried again later", code=refused.name)
+        if refused.name == "FileUrlAlreadyUsed":
+            return TransientError(f"{where}, the URL was registered this moment; looking again", code=refused.name)
+        if refused.name == "InvalidSchemaId" or (not refused.name and self.settings.schema_id):
+            return MisconfiguredError(f"{where}, schema_id is unknown to it; correct it or set 0", code=refused.name)
+        cause = refused.name or "without a reason"
+        return PermanentError(f"{where}: {cause}; compare its address and version", code=refused.name)
+
+    def _add_file(self, url: str, owner: str, permissions: list[tuple[str, str]]) -> Action:
+        if self.settings.schema_id:
+            data = abi.ADD_FILE_WITH_SCHEMA.encode(url, owner, permissions, self.settings.schema_id)
+        else:
+            data = abi.ADD_FILE.encode(url, owner, permissions)
+        return Action(to=self.client.registry, data=data)
+
+    def _add_permission(self, file_id: int, owner: str, account: str, key: str) -> Action:
+        if not is_same(owner, self.settings.signer):
+            raise self._conflict("holds another key, which only its owner can change")
+        return Action(to=self.client.registry, data=abi.ADD_FILE_PERMISSION.encode(file_id, account, key))
+
+    def _conflict(self, why: str) -> PermanentError:
+        return PermanentError(
+            f"{self.settings.name} register: the URL is on chain already and {why}; upload under a new name",
+            kind="conflict",
+        )

@@ -1,0 +1,51 @@
+"""Asking the DLP for the reward of a proved file: once per file, paid to the file's owner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from partners.base import Item, Saved
+from partners.errors import PartnerError, PermanentError, TransientError
+from partners.vana import abi
+from partners.vana.client import Action, Refused, VanaClient
+from partners.vana.options import Settings
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The purpose "this file is rewarded"."""
+
+    client: VanaClient
+    settings: Settings
+    name: str = "reward"
+
+    def look(self, item: Item) -> Action | Saved:
+        """Try the call: the DLP itself says whether the file is rewarded already."""
+        saved = item.saved
+        action = Action(to=self.client.dlp, data=abi.REQUEST_REWARD.encode(saved["file_id"], saved["proof"]["index"]))
+        try:
+            self.client.estimate(self.settings.signer, action)
+        except Refused as refused:
+            if refused.name != "FileAlreadyAdded":
+                raise self.refuse(refused) from None
+            return {"reward": saved.get("reward", {})}
+        return action
+
+    def read(self, item: Item, receipt: Mapping[str, Any]) -> Saved | None:
+        """Take the amount from the receipt."""
+        for log in receipt["logs"]:
+            if log["topics"][0] == abi.REWARD_REQUESTED and int(log["topics"][2], 16) == item.saved["file_id"]:
+                amount = int(log["data"], 16)
+                return {"reward": {"amount": str(amount), "tx_hash": receipt["transactionHash"]}}
+        return None
+
+    def refuse(self, refused: Refused) -> PartnerError:
+        """Say what a refusal of the DLP asks for."""
+        where = f"{self.settings.name} reward: the DLP refused"
+        if refused.name in ("InvalidProof", "InvalidScore", "InvalidAttestator"):
+            message = f"{where} the proof: {refused.name}; ask the DLP's owner, asking again cannot help"
+            return PermanentError(message, kind="proof", code=refused.name)
+        cause = refused.name or "without a reason"
+        return TransientError(f"{where}: {cause}; perhaps its funds are used up", code=refused.name)
