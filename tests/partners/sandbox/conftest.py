@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 
+from partners.akave.encoding import encrypt, new_record_key
+from partners.sandbox.chain.deploy import Wiring, key_address, public_key
+from partners.sandbox.chain.server import Chain, start_chain
 from partners.sandbox.control import Server
+from partners.sandbox.onchain import Onchain
 from partners.sandbox.receiver import start_receiver
+from partners.sandbox.refiner import start_refiner
 from partners.sandbox.s3 import start_s3
+from partners.sandbox.tee import start_tee
+from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -81,5 +91,83 @@ def client_of() -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def receiver(aside: ThreadPoolExecutor) -> Iterator[Server]:
     server = start_receiver(secret=SECRET)
+    yield server
+    server.stop()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contribution:
+    """A file on S3 and on chain, with all that was drawn for it."""
+
+    file_id: int
+    url: str
+    password: str
+    permission: dict[str, str]  # as RunProof's validate_permissions holds it
+
+
+@pytest.fixture(scope="module")
+def shared_chain() -> Iterator[Chain]:
+    chain = start_chain(block_s=0.05, wiring=Wiring(tee_fee=0))
+    yield chain
+    chain.stop()
+
+
+@pytest.fixture
+def chain(shared_chain: Chain) -> Iterator[Chain]:
+    yield shared_chain
+    shared_chain.faults.disarm()
+
+
+@pytest.fixture
+def addresses(chain: Chain) -> dict[str, Any]:
+    return asdict(chain.addresses)
+
+
+@pytest.fixture
+def signer(chain: Chain, addresses: dict[str, Any]) -> Onchain:
+    """Return the account that contributes."""
+    return Onchain(
+        rpc_url=chain.rpc_url, private_key=chain.keys["signer"], addresses=addresses, stopping=threading.Event()
+    )
+
+
+@pytest.fixture
+def contribute(s3: Server, client_of: Any, chain: Chain, signer: Onchain) -> Callable[..., Contribution]:
+    """Return a function that encrypts, stores and registers a payload with a permission for the DLP."""
+
+    def put(payload: bytes = b'{"steps": 1}', *, stored: bool = True) -> Contribution:
+        password, key, recipient = new_record_key(), uuid.uuid4().hex, public_key(chain.keys["dlp"])
+        if stored:
+            client_of(s3).put_object(Bucket="health", Key=key, Body=encrypt(payload, password))
+        iv, ephemeral = draw_ecies_secrets(parse_public_key(recipient))
+        for_dlp = ecies_encrypt(parse_public_key(recipient), password.encode(), iv=iv, ephemeral_private_key=ephemeral)
+        url, dlp = f"{s3.url}/health/{key}", chain.addresses.dlp
+        signer.send("registry", "addFileWithPermissions", url, signer.address, [(dlp, for_dlp)])
+        return Contribution(
+            file_id=signer.read("registry", "fileIdByUrl", url),
+            url=url,
+            password=password,
+            permission={
+                "address": dlp,
+                "public_key": recipient,
+                "iv": iv.hex(),
+                "ephemeral_key": ephemeral.hex(),
+            },
+        )
+
+    return put
+
+
+@pytest.fixture
+def tee(aside: ThreadPoolExecutor, chain: Chain, addresses: dict[str, Any]) -> Iterator[Server]:
+    server = start_tee(rpc_url=chain.rpc_url, addresses=addresses, private_key=chain.keys["tee"], join_pool=True)
+    yield server
+    server.stop()
+    chain.admin.transact("tee_pool", "removeTee", key_address(chain.keys["tee"]))
+
+
+@pytest.fixture
+def refiner(chain: Chain, addresses: dict[str, Any]) -> Iterator[Server]:
+    server = start_refiner(rpc_url=chain.rpc_url, addresses=addresses, private_key=chain.keys["refiner"])
     yield server
     server.stop()
