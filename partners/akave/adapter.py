@@ -19,7 +19,7 @@ from partners.requirements import Option, Secret
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 FOLDER = r"(?:\{data_type\}|[A-Za-z0-9_-])(?:\{data_type\}|[A-Za-z0-9_.-])*"
 SECONDS = r"\d+(\.\d+)?"
-HTTP_URL = r"https?://[^\s/?#@]+[^\s?#]*"
+HTTP_URL = r"https?://[^\s/?#@]+(/[^\s?#@]*)?"
 
 
 class AkavePartner(Partner):

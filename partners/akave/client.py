@@ -23,12 +23,11 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 from urllib3 import HTTPResponse
 
 from partners.answers import parse_retry_after
 from partners.errors import MisconfiguredError, PartnerError, PermanentError, TransientError
-from partners.http import HttpClient
+from partners.http import HttpClient, Response
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -163,14 +162,26 @@ class Storage:
             unknown_on_lost=request.method in ("PUT", "DELETE"),
             check_status=False,
         )
+        self._refuse_what_is_not_s3(answer)
         raw = HTTPResponse(io.BytesIO(answer.body), preload_content=False)
         return AWSResponse(request.url, answer.status, HTTPHeaders.from_dict(answer.headers), raw)
+
+    def _refuse_what_is_not_s3(self, answer: Response) -> None:
+        if 300 <= answer.status < 400:  # boto3 would follow, asking for the bucket's region, for ever
+            message = f"{answer.source}: answered {answer.status}, a redirect; {REMEDIES['PermanentRedirect']}"
+            raise MisconfiguredError(message, http_status=answer.status, code="PermanentRedirect")
+        is_page = answer.body.lstrip()[:5].lower() in (b"<!doc", b"<html") and "ETag" not in answer.headers
+        if answer.status < 300 and is_page:
+            message = f"{answer.source}: answered a web page, not S3; is endpoint_url a proxy's or a portal's?"
+            raise TransientError(message, http_status=answer.status)
 
     def _etag(self, answer: Any, step: str) -> str:
         etag = answer.get("ETag", "").strip('"')
         if not etag:
-            what = "answered without an ETag, as no S3 storage does; is endpoint_url a proxy's page?"
-            raise TransientError(f"{self._partner}: {step}: {what}", http_status=200)
+            message = (
+                f"{self._partner}: {step}: answered without an ETag, not S3; is endpoint_url a proxy's or a portal's?"
+            )
+            raise TransientError(message, http_status=200)
         return str(etag)
 
     def _find(self, step: str, call: Callable[[], T]) -> T | None:
@@ -190,9 +201,6 @@ class Storage:
             return call()
         except ClientError as error:
             raise _decision(source, error) from None  # its text may quote our request
-        except ResponseParserError:
-            message = f"{source}: answered something other than S3's XML; is endpoint_url a proxy's page?"
-            raise TransientError(message, http_status=200) from None
         except BotoCoreError as error:
             message = f"{source}: boto3 refuses the request ({type(error).__name__}); correct the configuration"
             raise MisconfiguredError(message, code=type(error).__name__) from None
@@ -210,11 +218,11 @@ def _session() -> boto3.session.Session:
 
 def _decision(source: str, error: ClientError) -> PartnerError:
     """Classify what the storage answered."""
-    code = re.sub(r"[^A-Za-z0-9.]", "", error.response["Error"].get("Code", ""))[:64]
+    code = re.sub(r"[^A-Za-z0-9.]", "", error.response["Error"].get("Code") or "")[:64]
     meta = error.response["ResponseMetadata"]
     status = meta["HTTPStatusCode"]
     said = f"{source}: answered {status}" + (f" {code}" if code not in ("", str(status)) else "")
-    if code in REMEDIES or status in (301, 307, 401, 403):
+    if code in REMEDIES or status in (401, 403):
         remedy = REMEDIES.get(code, "check endpoint_url, region and credentials")
         return MisconfiguredError(f"{said}; {remedy}", http_status=status, code=code)
     if status == 501 or (400 <= status < 500 and status not in (408, 409, 429) and code not in PASSING_CODES):
