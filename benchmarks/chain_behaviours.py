@@ -43,9 +43,6 @@ def behaviour(function: Behaviour) -> Behaviour:
     return function
 
 
-# The registry.
-
-
 @behaviour
 def the_registry_is_version_2_and_runs(chain: Chain) -> None:
     expect(chain.view("registry", "version"), 2, "version()")
@@ -225,9 +222,6 @@ def a_paused_registry_refuses(chain: Chain) -> None:
     expect(chain.refusal("signer", "registry", "addFile", chain.new_url()), "", "a registration afterwards")
 
 
-# The TEE pool.
-
-
 @behaviour
 def too_small_a_fee_is_refused(chain: Chain) -> None:
     need_tee(chain)
@@ -299,9 +293,6 @@ def only_the_chosen_tee_completes_a_job_and_only_once(chain: Chain) -> None:
     expect(again, selector("InvalidJobStatus()"), "proving again")
 
 
-# The DLP.
-
-
 @behaviour
 def a_reward_is_paid_to_the_owner_once(chain: Chain) -> None:
     chain.key("tee")
@@ -335,9 +326,6 @@ def a_reward_needs_the_right_instruction_score_and_signer(chain: Chain) -> None:
     ):
         said = chain.refusal("signer", "dlp", "requestReward", file_id, index)
         expect(said, selector(error), f"the reward for proof {index}")
-
-
-# The mempool.
 
 
 @behaviour

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +47,8 @@ def load() -> dict[str, dict[str, Any]]:
     return compiled
 
 
-def main() -> None:
-    """Write `compiled.json` anew, one ABI entry a line so that changes can be read."""
-    COMPILED.write_text(dumps(compile_all()))
-
-
 def dumps(compiled: dict[str, dict[str, Any]]) -> str:
-    """Return the text of `compiled.json`."""
+    """Return the text of `compiled.json`, one ABI entry a line so that changes can be read."""
     blocks = []
     for name, contract in compiled.items():
         abi = ",\n".join(f"   {json.dumps(entry)}" for entry in contract["abi"])
@@ -62,5 +59,11 @@ def dumps(compiled: dict[str, dict[str, Any]]) -> str:
     return "{\n" + ",\n".join(blocks) + "\n}\n"
 
 
+def main(argv: Sequence[str]) -> None:
+    """Write `compiled.json` anew, or the file that is named."""
+    target = Path(argv[0]) if argv else COMPILED
+    target.write_text(dumps(compile_all()))
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
