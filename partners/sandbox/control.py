@@ -13,7 +13,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
+from http.client import HTTPConnection, HTTPException
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
@@ -149,6 +151,22 @@ class Server:
         self._http.shutdown()
         self._thread.join()
         self._sandbox.close()
+
+
+def ask(url: str, body: bytes | None = None, *, timeout_s: float) -> bytes | None:
+    """GET a sandbox's URL, or POST it a JSON body; return the body of a 2xx answer, None where there was none."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=timeout_s)
+    target = parts._replace(scheme="", netloc="").geturl()
+    try:
+        connection.request("GET" if body is None else "POST", target, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+        return content if answer.status // 100 == 2 else None
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import requests
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from partners.sandbox.chain.abi import decode_result, encode_call
 from partners.sandbox.chain.compile import load
+from partners.sandbox.control import ask
 
 ANSWER_S, POLL_S = 5.0, 0.1
 TIP_WEI = 10**9
@@ -82,11 +83,8 @@ class Onchain:
         return answer["result"]
 
     def _post(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        try:
-            answer = requests.post(self._rpc_url, json=body, timeout=ANSWER_S)
-            return answer.json() if answer.ok else None
-        except requests.RequestException:  # no answer, or none that is JSON
-            return None
+        answer = ask(self._rpc_url, json.dumps(body).encode(), timeout_s=ANSWER_S)
+        return None if answer is None else json.loads(answer)
 
     def _make(self, call: dict[str, Any]) -> tuple[str, str]:
         gas = int(self.rpc("eth_estimateGas", {"from": self.address, **call}), 16)
@@ -113,10 +111,10 @@ class Onchain:
                 raise OnchainError("the node does not take the transaction") from error
         return self.rpc("eth_getTransactionByHash", tx_hash) is not None
 
-    def _wait_until(self, ask: Callable[[], Any]) -> Any:
+    def _wait_until(self, look: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline:
-            answer = ask()
+            answer = look()
             if answer:
                 return answer
             if self._stopping.wait(POLL_S):

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import requests
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Request
 
 from partners.akave.encoding import DecryptionError, decrypt
-from partners.sandbox.control import Sandbox
+from partners.sandbox.control import Sandbox, ask
 from partners.sandbox.onchain import OnchainError
 
 FETCH_S, TRIES, PAUSE_S = 10.0, 10, 0.2
@@ -60,14 +59,9 @@ class WorkSandbox(Sandbox):
     def open_file(self, url: str, password: str) -> bytes:
         """Fetch and decrypt a file. Raises WorkError."""
         for _ in range(TRIES):
-            try:
-                answer = requests.get(url, timeout=FETCH_S)
-                if answer.ok:
-                    return decrypt(answer.content, password)
-            except requests.RequestException:
-                pass  # tried again, as any reader of a public URL would
-            except DecryptionError as error:
-                raise WorkError("FILE_DECRYPTION_FAILED", str(error)) from error
+            message = ask(url, timeout_s=FETCH_S)
+            if message is not None:
+                return _decrypt(message, password)
             self.hold(PAUSE_S)
         raise WorkError("FILE_DOWNLOAD_FAILED", f"the file could not be fetched in {TRIES} tries")
 
@@ -82,6 +76,13 @@ class WorkSandbox(Sandbox):
     def _all_jobs(self) -> dict[str, State]:
         with self._lock:
             return {job_id: dict(state) for job_id, state in self._jobs.items()}
+
+
+def _decrypt(message: bytes, password: str) -> bytes:
+    try:
+        return decrypt(message, password)
+    except DecryptionError as error:
+        raise WorkError("FILE_DECRYPTION_FAILED", str(error)) from error
 
 
 def read_fields(request: Request, kinds: dict[str, type]) -> dict[str, Any]:

@@ -170,6 +170,19 @@ def test_a_fault_meets_only_the_keys_that_match(s3, client_of):
     assert s3.faults.counts() == {"put_500": 1}
 
 
+def test_a_fault_meets_one_key_no_more_often_than_it_was_told(s3, client_of):
+    client = client_of(s3)
+    s3.faults.arm(Fault(kind="put_500", times=2))
+    with pytest.raises(ClientError):
+        put(client, key="one")
+
+    put(client, key="one")
+
+    with pytest.raises(ClientError):
+        put(client, key="two")
+    assert s3.faults.counts() == {"put_500": 2}
+
+
 def test_faults_are_armed_counted_and_disarmed_over_http(s3, client_of):
     control = f"{s3.url}/_sandbox/faults"
 
