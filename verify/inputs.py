@@ -1,7 +1,7 @@
 """What went in: each document of the input by name and digest, never by content.
 
-A file of a folder is one document, compared byte for byte. An element of an NDJSON file, or of a JSON list that is
-named itself, is one document, compared as a JSON value; where it is an envelope, its `payload` is the document.
+A JSON file is one document, compared byte for byte. A line of an NDJSON file is one, compared as a JSON value. Of an
+envelope (an object that says user, type and id, alone, in a list or on a line) the `payload` is the document.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 ENVELOPE = frozenset({"user_hash", "data_type", "data_id", "payload"})
-LINES = (".ndjson", ".jsonl")
+NO_JSON = object()
+SUFFIXES = (".json", ".ndjson", ".jsonl")
 
 
 class InputError(Exception):
@@ -37,68 +38,78 @@ class Document:
     name: str
     content: Content
     is_exact: bool  # compared by bytes, not by value
+    reference: str = ""  # of an envelope: the same reference with the same content again is the same record
 
 
 def digest(content: bytes) -> Content:
     """Return both digests of a document."""
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return Content(hashlib.sha256(content).hexdigest(), "")
-    return Content(hashlib.sha256(content).hexdigest(), _digest_value(value))
+    value = _parse(content)
+    return Content(hashlib.sha256(content).hexdigest(), "" if value is NO_JSON else _digest_value(value))
 
 
 def _digest_value(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def read_inputs(paths: Iterable[Path], include: str = "*.json") -> list[Document]:
+def read_inputs(paths: Iterable[Path], include: str = "*") -> list[Document]:
     """Return the documents of all `paths`; `include` filters files of folders by relative path (`*` spans folders)."""
     documents: list[Document] = []
+    seen: set[tuple[str, Content]] = set()
     for path in paths:
         try:
-            documents += _read_folder(path, include) if path.is_dir() else _read_named(path)
+            for document in _read(path, include):
+                handed_in = (document.reference, document.content)
+                if not document.reference or handed_in not in seen:
+                    documents.append(document)
+                seen.add(handed_in)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
     return documents
 
 
-def _read_folder(folder: Path, include: str) -> Iterator[Document]:
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and fnmatch.fnmatchcase(name, include):
-            yield from _read_lines(path, name) if path.suffix in LINES else [_whole(path, name)]
-
-
-def _read_named(path: Path) -> Iterator[Document]:
-    if path.suffix in LINES:
-        yield from _read_lines(path, path.name)
+def _read(path: Path, include: str) -> Iterator[Document]:
+    if not path.is_dir():
+        yield from _read_file(path, path.name)
         return
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path).as_posix()
+        if file.suffix in SUFFIXES and file.is_file() and fnmatch.fnmatchcase(name, include):
+            yield from _read_file(file, name)
+
+
+def _read_file(path: Path, name: str) -> Iterator[Document]:
+    raw = path.read_bytes()
+    if path.suffix != ".json":
+        for number, line in enumerate(raw.splitlines(), start=1):
+            if line.strip():
+                yield _read_line(f"{name}#{number}", line)
+        return
+    value = _parse(raw)
+    values = value if isinstance(value, list) and value else [value]
+    if not all(isinstance(part, dict) and part.keys() >= ENVELOPE for part in values):
+        yield Document(name, digest(raw), is_exact=True)
+    elif isinstance(value, list):
+        yield from (_element(f"{name}#{number}", part) for number, part in enumerate(values, start=1))
+    else:
+        yield _element(name, value)
+
+
+def _read_line(name: str, line: bytes) -> Document:
+    value = _parse(line)
+    return Document(name, digest(line), is_exact=True) if value is NO_JSON else _element(name, value)
+
+
+def _parse(raw: bytes) -> Any:
+    """Return the JSON value, or NO_JSON: nobody delivers such a document, so it will be found missing."""
     try:
-        values = json.loads(path.read_bytes())
-    except ValueError:
-        raise InputError(f"{path} is not JSON") from None
-    if not isinstance(values, list):
-        yield _whole(path, path.name)
-        return
-    for at, value in enumerate(values):
-        yield _element(f"{path.name}[{at}]", value)
-
-
-def _read_lines(path: Path, name: str) -> Iterator[Document]:
-    for at, line in enumerate(path.read_bytes().splitlines(), start=1):
-        if line.strip():
-            try:
-                yield _element(f"{name}:{at}", json.loads(line))
-            except ValueError:
-                raise InputError(f"{path} line {at} is not JSON") from None
-
-
-def _whole(path: Path, name: str) -> Document:
-    return Document(name, digest(path.read_bytes()), is_exact=True)
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return NO_JSON
 
 
 def _element(name: str, value: Any) -> Document:
+    reference = ""
     if isinstance(value, dict) and value.keys() >= ENVELOPE:
+        reference = "/".join(str(value[part]) for part in ("user_hash", "data_type", "data_id"))
         value = value["payload"]
-    return Document(name, Content("", _digest_value(value)), is_exact=False)
+    return Document(name, Content("", _digest_value(value)), is_exact=False, reference=reference)

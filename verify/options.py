@@ -29,11 +29,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--input", type=Path, nargs="+", required=True, help="folders (each file a record), NDJSON or JSON files")
-    add("--include", default="*.json", help="which files of a folder, by relative path; * spans folders")
+    add("--include", default="*", help="which files of a folder, by relative path; * spans folders")
     add("--s3", type=_url, required=True, help="the S3's URL")
-    add("--s3-public", type=_url, default="", help="what registered URLs begin with, if it is not --s3")
+    add("--s3-public", type=_url, help="what registered URLs begin with, if it is not --s3")
     add("--s3-access-key-id", default="", help="for listing; without it listing is anonymous")
-    add("--s3-secret-file", type=_file_text, default="", help="a file that holds the secret of the access key")
+    add("--s3-secret-file", type=_file_text, help="a file that holds the secret of the access key")
     add("--s3-region", default="us-south-1")
     add("--bucket", action="append", required=True)
     add("--s3-log", type=_url, help="the sandbox's log of uploads")
@@ -85,6 +85,8 @@ def _file_json(text: str) -> dict[str, str]:
 
 
 def _wrong(options: argparse.Namespace) -> str:
+    if options.s3_access_key_id and not options.s3_secret_file:
+        return "--s3-access-key-id needs --s3-secret-file"
     if options.akave_only:
         return ""
     if options.keys_file is not None:

@@ -73,12 +73,13 @@ def check_reading(evidence: Evidence) -> Iterator[Finding]:
 
 def check_keys(evidence: Evidence) -> Iterator[Finding]:
     """Each object has a key of its own."""
-    owners: dict[str, list[str]] = defaultdict(list)
-    for object_id, password in evidence.passwords.items():
-        owners[password].append(evidence.name(object_id))
-    for names in owners.values():
-        if len(names) > 1:
-            yield Finding("key_shared", sorted(names)[0], f"its key also opens {', '.join(sorted(names)[1:])}")
+    users: dict[str, list[ObjectId]] = defaultdict(list)
+    for object_id, password in sorted(evidence.passwords.items()):
+        users[password].append(object_id)
+    for first, *others in users.values():
+        if others:
+            names = ", ".join(str(other) for other in others)
+            yield Finding("key_shared", evidence.name(first), f"its key also opens {names}")
 
 
 def check_log(evidence: Evidence) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ class Log:
 class S3:
     """One S3 service, path-style. `public_url` is what registered URLs begin with, where it is not `url`."""
 
-    def __init__(self, wire: Wire, url: str, credentials: Credentials | None, public_url: str = "") -> None:
+    def __init__(self, wire: Wire, url: str, credentials: Credentials | None, public_url: str | None = None) -> None:
         self._wire, self._url, self._credentials = wire, url.rstrip("/"), credentials
         self._public = (public_url or url).rstrip("/")
 
