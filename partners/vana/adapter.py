@@ -173,7 +173,7 @@ class VanaPartner(Partner):
 
     def forget(self, item: Item) -> StepResult:
         """Destroy the secrets with which the keys were encrypted: nobody needs them any more."""
-        return {"ecies": None}
+        return {"ecies": None, "remains": None}
 
     def prepare_withdraw(self, item: Item) -> StepResult:
         """Look which keys are still on chain, and simulate blanking one."""

@@ -126,9 +126,10 @@ class Registration:
         return {"file_id": file_id, "block": file.block, "tx_hash": tx_hash}
 
     def verify(self, item: Item) -> Verdict:
-        """Say whether the file is registered as we saved it."""
+        """Say whether the file is registered as we saved it: with our keys, or with blank ones once taken back."""
         saved = item.saved
-        wanted = {one["account"]: one["key"] for one in saved["permissions"]}
+        taken_back = "remains" in saved
+        wanted = {one["account"]: "" if taken_back else one["key"] for one in saved["permissions"]}
         file_id = self.client.find_file_id(saved["url"])
         if not file_id:
             return Verdict(present=False, detail="the URL is not registered")
@@ -138,7 +139,8 @@ class Registration:
         wrong = [account for account, key in wanted.items() if file.keys[account] != key]
         if wrong:
             return Verdict(present=False, detail=f"file {file_id} holds another key for {', '.join(wrong)}")
-        return Verdict(present=True, detail=f"file {file_id} is ours, with {len(wanted)} keys")
+        keys = "blank keys" if taken_back else f"{len(wanted)} of our keys"
+        return Verdict(present=True, detail=f"file {file_id} is registered with {keys}")
 
     def read(self, item: Item, receipt: Mapping[str, Any]) -> Saved | None:
         """Look again, since only the chain's state tells whether every key is there."""
