@@ -265,6 +265,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["dataunion.api.parsers.BoundedJSONParser"],
     "DEFAULT_THROTTLE_CLASSES": ["dataunion.api.auth.KeyThrottle"],
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "dataunion.api.errors.handle",
 }
@@ -276,12 +277,23 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "PREPROCESSING_HOOKS": ["dataunion.api.schema.drop_slashed"],
+    "SCHEMA_PATH_PREFIX": "/api",
+    "ENUM_NAME_OVERRIDES": {
+        "EntryStatus": "dataunion.api.answers.ENTRY_STATUSES",
+        "JobStatus": "dataunion.api.answers.JOB_STATUSES",
+        "RetriedStatus": "dataunion.api.inputs.RETRIED",
+        "StatusFilter": "dataunion.api.inputs.STATUSES",
+    },
 }
 UNFOLD = {
     "SITE_TITLE": "DataUnion",
     "SITE_HEADER": "DataUnion",
     "SITE_SUBHEADER": "What is synced where",
     "SITE_SYMBOL": "sync_saved_locally",
+    "SITE_URL": "/admin/",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "dataunion.admin.dashboard.add_figures",
+    "SIDEBAR": {"navigation": "dataunion.admin.navigation.read_navigation"},
 }

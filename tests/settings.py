@@ -14,9 +14,11 @@ os.environ.setdefault("DATABASE_URL", f"sqlite:///{_home}/tests.sqlite3")
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:9/0")  # nothing listens there: no test may need a broker
 
 from dataunion_project.settings import *  # noqa: E402, F403
-from dataunion_project.settings import DATABASES, MONGODB  # noqa: E402
+from dataunion_project.settings import DATABASES, INSTALLED_APPS, MONGODB  # noqa: E402
 
-if not MONGODB:
+if MONGODB:
+    INSTALLED_APPS = [*INSTALLED_APPS, "tests.apps.TestsConfig"]
+else:
     # A file, not memory: workers are other threads and other processes.
     DATABASES["default"]["TEST"] = {"NAME": f"{_home}/tests.sqlite3"}
 PARTNERS = {

@@ -40,7 +40,7 @@ class SyncJob(models.Model):
     """
 
     id = Key()
-    record = models.ForeignKey(DataUnion, models.DO_NOTHING, db_constraint=False, related_name="jobs")
+    record = models.ForeignKey(DataUnion, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="jobs")
     partner = models.CharField(max_length=40)
     kind = models.CharField(max_length=8, default="push")
     user_hash = models.CharField(max_length=128)
@@ -88,7 +88,9 @@ class SyncAttempt(models.Model):
     """One attempt of the past. Append only; pruned by age."""
 
     id = Key()
-    record = models.ForeignKey(DataUnion, models.DO_NOTHING, db_constraint=False, related_name="attempts")
+    record = models.ForeignKey(
+        DataUnion, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="attempts"
+    )
     partner = models.CharField(max_length=40)
     data_type = models.CharField(max_length=16)
     kind = models.CharField(max_length=8, default="push")
@@ -122,7 +124,7 @@ class RemoteRef(models.Model):
     """A name under which a partner knows a record: object key, transaction hash, file id."""
 
     id = Key()
-    record = models.ForeignKey(DataUnion, models.DO_NOTHING, db_constraint=False, related_name="refs")
+    record = models.ForeignKey(DataUnion, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="refs")
     partner = models.CharField(max_length=40)
     kind = models.CharField(max_length=20)
     value = models.CharField(max_length=200)
