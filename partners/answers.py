@@ -15,6 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 from partners.errors import MisconfiguredError, PermanentError, TransientError
 
 _AGAIN = {408, 425, 429}
+_MAX_DEPTH = 200
+_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
 
 
 def redact_url(url: str) -> str:
@@ -41,6 +43,29 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
 
 
+def parse_json(body: bytes) -> Any:
+    """Return `body` as one JSON value in UTF-8, as RFC 8259 has it: no NaN, no byte order mark.
+
+    Raises ValueError, also for nesting over 200 deep: libraries raise the recursion limit so far that Python's parser
+    would overflow the stack and take the process down.
+    """
+    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _depth(body) > _MAX_DEPTH:
+        raise ValueError("nested too deep")
+    return json.loads(body.decode(), parse_constant=_refuse_constant)
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    for found in _BRACKETS.finditer(body):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found[0], 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Response:
     """A whole answer. `source` names partner and step for error messages."""
@@ -53,8 +78,8 @@ class Response:
     def json(self) -> Any:
         """Return the body as JSON. Raises TransientError naming what came instead, never the body itself."""
         try:
-            return json.loads(self.body, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
+            return parse_json(self.body)
+        except ValueError:
             raise self._not("JSON", self._kind()) from None
 
     def json_object(self) -> dict[str, Any]:
@@ -79,10 +104,6 @@ class Response:
         if "html" in kind or self.body.lstrip()[:1] == b"<":
             return "HTML or XML"
         return "broken JSON" if "json" in kind or not kind else "something else"
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def check_status(status: int, headers: Mapping[str, str], source: str, now: datetime) -> None:

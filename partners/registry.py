@@ -5,6 +5,7 @@ A row of settings is `"name": {"BACKEND": short name or dotted path, "OPTIONS": 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -28,12 +29,16 @@ def load(backend: str) -> type[Partner]:
     module_name, _, class_name = path.rpartition(".")
     if not module_name or path.startswith("."):
         raise MisconfiguredError(f"no adapter is called {backend!r}; it should be {_valid()}")
+    depth = sys.getrecursionlimit()
     try:
         found = getattr(import_module(module_name), class_name, None)
     except ModuleNotFoundError as error:
         raise MisconfiguredError(
             f"adapter {backend!r} cannot be imported: no module {error.name!r}; it should be {_valid()}"
         ) from error
+    finally:
+        # py_ecc, which eth_account brings, raises it to 100,000: deeply nested JSON would then crash the process.
+        sys.setrecursionlimit(depth)
     if not (isinstance(found, type) and issubclass(found, Partner)):
         raise MisconfiguredError(f"{path} is not a class made from partners.base.Partner; it should be {_valid()}")
     _refuse_gaps(found, path)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 import pytest
 
-from partners.answers import parse_retry_after
+from partners.answers import parse_json, parse_retry_after
 from partners.errors import MisconfiguredError, PermanentError, TransientError
 from partners.http import redact_url
 from tests.partners.wire import answer, failure
@@ -107,7 +108,8 @@ def test_a_redirect_to_nowhere_is_said_so(serve, ask):
         (b"patient", "text/plain", "something else"),
         (b'{"patient": NaN}', "application/json", "broken JSON"),
         (b"\xff\xfe\x00", "application/json", "broken JSON"),
-        (b"[" * 100_000, "application/json", "broken JSON"),
+        (b"[" * 1_000_000, "application/json", "broken JSON"),
+        (b'{"a":' * 201 + b"0" + b"}" * 201, "application/json", "broken JSON"),
     ],
 )
 def test_what_is_no_json_is_named_without_its_text(serve, ask, body, content_type, came):
@@ -118,6 +120,13 @@ def test_what_is_no_json_is_named_without_its_text(serve, ask, body, content_typ
     assert isinstance(error, TransientError)
     assert error.message == f"hook: send: answered {came}, not JSON; ask the partner what serves this URL"
     assert "patient" not in repr(response)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 200 + b"]" * 200, b"[" + b"[],{}," * 1000 + b"0]", b'["' + b'[\\"{\\\\' * 1000 + b'"]']
+)
+def test_json_that_is_wide_or_full_of_brackets_in_text_is_read(body):
+    assert parse_json(body) == json.loads(body)
 
 
 def test_json_of_another_kind_is_no_object(serve, ask):

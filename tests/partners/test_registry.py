@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import ClassVar
 
 import pytest
@@ -32,6 +34,14 @@ def test_each_name_of_the_table_leads_to_its_adapter(name):
     found = load(name)
 
     assert (found.adapter, f"{found.__module__}.{found.__qualname__}") == (name, BACKENDS[name])
+
+
+def test_no_adapter_raises_the_recursion_limit_of_the_process():
+    code = "import sys; from partners import registry; [registry.load(n) for n in registry.BACKENDS]; "
+
+    shown = subprocess.run([sys.executable, "-c", code + "print(sys.getrecursionlimit())"], capture_output=True)
+
+    assert shown.stdout == b"1000\n"
 
 
 def test_a_dotted_path_leads_to_its_adapter():
