@@ -136,7 +136,7 @@ class Chain:
         return self.sign_raw(role, to=call["to"], data=call["data"], value=value, gas=gas, **fields)
 
     def sign_raw(self, role: str, **fields: Any) -> Signed:
-        """Sign a transaction of given fields at the next nonce."""
+        """Sign a transaction at the next nonce; a field that is None is left out."""
         price = int(self.rpc("eth_gasPrice"), 16)
         tx = {
             "type": 2,
@@ -145,7 +145,8 @@ class Chain:
             "maxFeePerGas": 3 * price,
             "maxPriorityFeePerGas": min(price, 10**9),
         } | fields
-        signed = Account.sign_transaction(tx, self.key(role))
+        present = {name: value for name, value in tx.items() if value is not None}
+        signed = Account.sign_transaction(present, self.key(role))
         return Signed("0x" + bytes(signed.hash).hex(), "0x" + bytes(signed.raw_transaction).hex())
 
     def next_nonce(self, role: str) -> int:
@@ -287,6 +288,15 @@ def transfer(chain: Chain, nonce: int, *, percent: int = 100) -> Signed:
     tip = 10**9 if price >= 10**9 else price
     fees = {"maxFeePerGas": 3 * price * percent // 100, "maxPriorityFeePerGas": tip * percent // 100}
     return chain.sign_raw("signer", to=chain.address("signer"), gas=21_000, nonce=nonce, **fees)
+
+
+BEHAVIOURS: list[Callable[[Chain], None]] = []
+
+
+def behaviour(function: Callable[[Chain], None]) -> Callable[[Chain], None]:
+    """Add a function to those that are run, in the order of their file."""
+    BEHAVIOURS.append(function)
+    return function
 
 
 def run(chain: Chain, behaviours: Iterable[Callable[[Chain], None]]) -> bool:

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks._chain import (
+    BEHAVIOURS,
     KEY,
     ONE,
     Chain,
     NotRun,
     RpcError,
+    behaviour,
     expect,
     need_tee,
     open_chain,
@@ -33,14 +35,6 @@ from benchmarks._chain import (
 )
 
 OTHER_KEY = "cd" * 257
-Behaviour = Callable[[Chain], None]
-BEHAVIOURS: list[Behaviour] = []
-
-
-def behaviour(function: Behaviour) -> Behaviour:
-    """Add a function to those that are run, in the order of this file."""
-    BEHAVIOURS.append(function)
-    return function
 
 
 @behaviour
@@ -382,19 +376,21 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="./run bench chain-behaviours", description=__doc__)
     parser.add_argument("--rpc", help="URL of a chain with the real contracts; without it the sandbox is started")
     parser.add_argument("--addresses", type=Path, help="JSON file with the contracts' addresses")
+    parser.add_argument("--only", default="", help="run those whose name holds this")
     parser.add_argument("--wait-s", type=float, default=120.0, help="how long to wait for a transaction")
     asked = parser.parse_args(argv)
+    wanted = [each for each in BEHAVIOURS if asked.only.replace(" ", "_") in each.__name__]
     if bool(asked.rpc) != bool(asked.addresses):
         parser.error("--rpc and --addresses belong together")
     if asked.rpc:
         addresses = json.loads(asked.addresses.read_text())
-        return 0 if run(open_chain(asked.rpc, addresses, asked.wait_s), BEHAVIOURS) else 1
+        return 0 if run(open_chain(asked.rpc, addresses, asked.wait_s), wanted) else 1
     from partners.sandbox.chain.deploy import Wiring
     from partners.sandbox.chain.server import start_chain
 
-    sandbox = start_chain(block_s=0.1, wiring=Wiring(tee_url="https://tee.invalid"))
+    sandbox = start_chain(block_s=0.05, wiring=Wiring(tee_url="https://tee.invalid"))
     try:
         addresses = asdict(sandbox.addresses) | {"keys": dict(sandbox.keys)}
-        return 0 if run(open_chain(sandbox.rpc_url, addresses, asked.wait_s), BEHAVIOURS) else 1
+        return 0 if run(open_chain(sandbox.rpc_url, addresses, asked.wait_s), wanted) else 1
     finally:
         sandbox.stop()

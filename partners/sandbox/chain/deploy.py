@@ -123,10 +123,7 @@ class Admin:
             tx = self._node.read_tx(unsigned.as_signed_transaction(self._key).encode())
             self._node.submit(tx)
             self._node.mine(first=[tx.hash])
-            found = self._node.find_mined(tx.hash)
-        if found is None:
-            raise ValueError("the admin's transaction was not mined")
-        return found[2]
+            return self._node.head.mined[0]
 
 
 def deploy(node: Node, wiring: Wiring, rpc_url: str) -> tuple[Admin, Addresses]:

@@ -130,20 +130,18 @@ class Evm:
             parent, timestamp=timestamp, gas_limit=parent.gas_limit, coinbase=COINBASE, extra_data=extra
         )
 
-    def make_block(self, header: Any, txs: Sequence[Any], balances: Mapping[bytes, int]) -> tuple[Block, list[Any]]:
-        """Execute `txs` on a header of `next_header`; return the block and those that did not fit or were invalid."""
+    def make_block(self, header: Any, txs: Sequence[Any], balances: Mapping[bytes, int]) -> Block:
+        """Execute `txs` on a header of `next_header`; leaves out what does not fit or cannot be paid."""
         vm = self._chain.get_vm(header)
         for address, balance in balances.items():
             vm.state.set_balance(address, balance)
         mined: list[Mined] = []
         receipts: list[Any] = []
-        left: list[Any] = []
         for tx in txs:
             before = header.gas_used
             try:
                 receipt, _ = vm.apply_transaction(header, tx)
             except ValidationError:
-                left.append(tx)
                 continue
             header = vm.add_receipt_to_header(header, receipt)
             receipts.append(receipt)
@@ -152,7 +150,7 @@ class Evm:
         block = vm.set_block_transactions_and_withdrawals(vm.get_block(), header, included, receipts)
         final = vm.finalize_block(block).block
         self._chain.chaindb.persist_header(final.header)
-        return Block(header=final.header, mined=tuple(mined)), left
+        return Block(header=final.header, mined=tuple(mined))
 
     def state(self, header: Any) -> Any:
         """Return the state after `header`, for reading."""

@@ -149,7 +149,7 @@ class Node:
                 try:
                     self.submit(self.read_tx(mined.tx.encode()))
                 except RejectedError:
-                    continue  # its nonce was taken by another one meanwhile, as on a real network
+                    continue  # its sender was paid in a block that is gone
         for tx_hash in dropped:
             self.pool.drop(tx_hash)
 
@@ -160,7 +160,7 @@ class Node:
         header = self.evm.next_header(parent, timestamp=timestamp, extra=b"fork %d" % self._forks)
         state = self.evm.state(parent)
         txs = self.pool.ready(state.get_nonce, base_fee=header.base_fee_per_gas, at_most=at_most, first=first)
-        block, _ = self.evm.make_block(header, [tx.tx for tx in txs], self._balances)
+        block = self.evm.make_block(header, [tx.tx for tx in txs], self._balances)
         self._balances = {}
         self.blocks.append(block)
         self._numbers[block.hash] = block.number
