@@ -81,6 +81,14 @@ def advance(run: RetryRun, now: datetime) -> None:
     run.refresh_from_db()
 
 
+def cancel_run(run: RetryRun) -> bool:
+    """End a run before its time; what it has reopened stays so. Say whether it was under way."""
+    open_run = RetryRun.objects.filter(pk=run.pk, state__in=(RunState.RUNNING, RunState.PAUSED))
+    cancelled = open_run.update(state=RunState.CANCELLED, finished_at=db_now()) == 1
+    run.refresh_from_db()
+    return cancelled
+
+
 def advance_all(now: datetime) -> set[str]:
     """Take every unfinished run one part further; return the partners that got work."""
     touched = set()
