@@ -19,6 +19,9 @@ _PREFIX_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _USED_EVERY = timedelta(minutes=1)  # last_used_at is written no more often than this
 
 
+OPERATE = "dataunion.operate"  # the staff's permission to retry, pause and resume
+
+
 class Scope(StrEnum):
     """What a key may do. `admin` may do everything."""
 
