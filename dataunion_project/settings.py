@@ -266,7 +266,6 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["dataunion.api.parsers.BoundedJSONParser"],
     "DEFAULT_THROTTLE_CLASSES": ["dataunion.api.auth.KeyThrottle"],
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "dataunion.api.errors.handle",
 }
@@ -278,14 +277,6 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "PREPROCESSING_HOOKS": ["dataunion.api.schema.drop_slashed"],
-    "SCHEMA_PATH_PREFIX": "/api",
-    "ENUM_NAME_OVERRIDES": {
-        "EntryStatus": "dataunion.api.answers.ENTRY_STATUSES",
-        "JobStatus": "dataunion.api.answers.JOB_STATUSES",
-        "RetriedStatus": "dataunion.api.inputs.RETRIED",
-        "StatusFilter": "dataunion.api.inputs.STATUSES",
-    },
     "PREPROCESSING_HOOKS": ["dataunion.api.schema.drop_slashed"],
     "SCHEMA_PATH_PREFIX": "/api",
     "ENUM_NAME_OVERRIDES": {
