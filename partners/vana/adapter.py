@@ -57,7 +57,7 @@ class VanaPartner(Partner):
         self.settings: Settings = parse(name, self._address, self.config)
         timeout_s = float(self.config["rpc_timeout_s"])
         self._node = HttpClient(partner=name, read_timeout_s=timeout_s, deadline_s=timeout_s, max_bytes=20_000_000)
-        private = self.config["tee_private_network"] == "yes"
+        private = self.config["allow_private"] == "yes"
         self._tees = HttpClient(partner=name, deadline_s=self.timeout_s - 5, allow_private=private)
         self._services = HttpClient(partner=name, deadline_s=self.timeout_s - 5)
         places = {place: self.config[place] for place in ("registry", "tee_pool", "dlp")}
@@ -173,7 +173,7 @@ class VanaPartner(Partner):
 
     def forget(self, item: Item) -> StepResult:
         """Destroy the secrets with which the keys were encrypted: nobody needs them any more."""
-        return {"ecies": None, "remains": None}
+        return {"ecies": None, "remains": None, "blanked": None}
 
     def prepare_withdraw(self, item: Item) -> StepResult:
         """Look which keys are still on chain, and simulate blanking one."""

@@ -28,7 +28,7 @@ def _check_chain(client: VanaClient, settings: Settings) -> str:
     found = client.chain_id()
     if found != settings.chain_id:
         raise MisconfiguredError(
-            f"{settings.name} check: the node is on chain {found}, chain_id says {settings.chain_id}; "
+            f"{settings.name}: check: the node is on chain {found}, chain_id says {settings.chain_id}; "
             "correct rpc_url or chain_id"
         )
     return f"The node is on chain {found}."
@@ -41,7 +41,7 @@ def _check_contracts(client: VanaClient, settings: Settings) -> list[str]:
     for option, address in places.items():
         if not client.has_code(address):
             raise MisconfiguredError(
-                f"{settings.name} check: no contract lives at {address} on chain {settings.chain_id}; correct {option}"
+                f"{settings.name}: check: no contract lives at {address} on chain {settings.chain_id}; correct {option}"
             )
     return [f"A contract lives at {address} ({option})." for option, address in places.items()]
 
@@ -50,11 +50,13 @@ def _check_registry(client: VanaClient, settings: Settings) -> str:
     version, paused = client.read_many([(client.registry, abi.VERSION, ()), (client.registry, abi.PAUSED, ())])
     if version != settings.registry_version:
         raise MisconfiguredError(
-            f"{settings.name} check: the registry is version {version}, registry_version says "
+            f"{settings.name}: check: the registry is version {version}, registry_version says "
             f"{settings.registry_version}; read its changes before raising the option"
         )
     if paused:
-        raise MisconfiguredError(f"{settings.name} check: the registry is paused by Vana; resume when it is open again")
+        raise MisconfiguredError(
+            f"{settings.name}: check: the registry is paused by Vana; resume when it is open again"
+        )
     return f"The registry is version {version} and open."
 
 
@@ -66,5 +68,5 @@ def _check_dlp(client: VanaClient, keys: Keys) -> str:
 def _check_balance(client: VanaClient, settings: Settings) -> str:
     wei = client.balance_wei(settings.signer)
     if not wei:
-        raise MisconfiguredError(f"{settings.name} check: the signer {settings.signer} holds nothing; fund it for gas")
+        raise MisconfiguredError(f"{settings.name}: check: the signer {settings.signer} holds nothing; fund it for gas")
     return f"The signer {settings.signer} holds {wei / WEI:.4f} of the chain's coin."

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eth_utils import to_checksum_address
+
 from partners.errors import MisconfiguredError, PartnerError, TransientError
 from partners.vana import abi
 from partners.vana.rpc import Call, Rpc, RpcError
@@ -108,7 +110,7 @@ class VanaClient:
         keys: list[Read] = [(self.registry, abi.FILE_PERMISSIONS, (file_id, account)) for account in accounts]
         found, *held = self.read_many([(self.registry, abi.FILES, (file_id,)), *keys])
         _, owner, url, _, block = found
-        return File(owner=owner, url=url, block=block, keys=dict(zip(accounts, held, strict=True)))
+        return File(owner=to_checksum_address(owner), url=url, block=block, keys=dict(zip(accounts, held, strict=True)))
 
     def jobs_of(self, file_id: int) -> list[Job]:
         """Return the file's proof requests, oldest first."""
@@ -119,7 +121,7 @@ class VanaClient:
         """Return proof requests by their ids."""
         found = self.read_many([(self.tee_pool, abi.JOBS, (job_id,)) for job_id in job_ids])
         return [
-            Job(job_id=job_id, status=status, added_at_s=added, owner=owner, tee=tee)
+            Job(job_id=job_id, status=status, added_at_s=added, owner=owner, tee=to_checksum_address(tee))
             for job_id, (_, _, status, added, owner, tee) in zip(job_ids, found, strict=True)
         ]
 
@@ -242,14 +244,14 @@ class VanaClient:
                 return outcome
         if re.search("insufficient funds", error.text, re.IGNORECASE):
             raise MisconfiguredError(
-                f"{self._partner} send: the signer cannot pay for gas and value; fund its address", code="funds"
+                f"{self._partner}: send: the signer cannot pay for gas and value; fund its address", code="funds"
             ) from None
         raise self.rpc.decide(error) from None
 
     def _refusal(self, error: RpcError, call: dict[str, str], block: str) -> Exception:
         if "insufficient funds" in error.text.lower() or "exceeds allowance" in error.text.lower():
             return MisconfiguredError(
-                f"{self._partner} estimate: the signer cannot pay for gas and value; fund its address", code="funds"
+                f"{self._partner}: estimate: the signer cannot pay for gas and value; fund its address", code="funds"
             )
         if not error.is_revert:
             return self.rpc.decide(error)
@@ -276,7 +278,9 @@ class VanaClient:
     def _decide(self, error: RpcError) -> PartnerError:
         if error.is_revert:
             name = abi.error_name(error.data)
-            return TransientError(f"{self._partner} {error.method}: the contract refused to be read: {name}", code=name)
+            return TransientError(
+                f"{self._partner}: {error.method}: the contract refused to be read: {name}", code=name
+            )
         return self.rpc.decide(error)
 
     def _decode(self, read: Read, answer: str) -> Any:
@@ -285,7 +289,7 @@ class VanaClient:
             values = function.decode(answer)
         except Exception:  # eth_abi has a dozen of them, and a node may answer anything
             raise TransientError(
-                f"{self._partner} {function.name}: {contract} does not answer as the contract should; "
+                f"{self._partner}: {function.name}: {contract} does not answer as the contract should; "
                 "check the address and the chain"
             ) from None
         return values[0] if len(values) == 1 else values

@@ -37,7 +37,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="reward", holds="yes or no: ask for the reward of each proved file", default="no", pattern=YES_NO),
     Option(name="refiner_url", holds="the refinement service's http(s) URL", required=False, pattern=URL),
     Option(name="refiner_id", holds="the refiner's id, a number", required=False, pattern=POSITIVE),
-    Option(name="tee_private_network", holds="yes if TEEs may live at private addresses", default="no",
+    Option(name="allow_private", holds="yes if TEEs may live at private addresses", default="no",
            pattern=YES_NO),
     Option(name="confirmations", holds="blocks to wait where nothing is finalized", default="16", pattern=POSITIVE),
     Option(name="forget_depth", holds="blocks before a nonce counts as used", default="6", pattern=POSITIVE),

@@ -53,7 +53,7 @@ class ProofRequest:
 
     def refuse(self, refused: Refused) -> PartnerError:
         """Say what a refusal of the TeePool asks for."""
-        where = f"{self.settings.name} request_proof: the TeePool refused"
+        where = f"{self.settings.name}: request_proof: the TeePool refused"
         if refused.name == "NoActiveTee":
             return TransientError(f"{where}, no TEE is active; Vana must add one", code=refused.name)
         if refused.name == "CancelDelayNotPassed":
@@ -148,14 +148,14 @@ class TeeRun:
             if signer and is_same(signer, job.tee) and proof.data[4] == instruction:
                 return proof
         raise PermanentError(
-            f"{self.settings.name} await_proof: request {job.job_id} is completed, but no proof of the file is signed "
+            f"{self.settings.name}: await_proof: request {job.job_id} is completed, but no proof of the file is signed "
             "by its TEE for the DLP's instruction; ask the DLP's owner",
             kind="proof",
         )
 
     def _not_ready(self, why: str) -> NotReady:
         at_most_s = 4 * self.settings.tee_timeout_s
-        return NotReady(f"{self.settings.name} proof: {why}", after_s=self.settings.poll_s, at_most_s=at_most_s)
+        return NotReady(f"{self.settings.name}: proof: {why}", after_s=self.settings.poll_s, at_most_s=at_most_s)
 
 
 def is_overdue(client: VanaClient, settings: Settings, job: Job) -> bool:

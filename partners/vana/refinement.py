@@ -60,7 +60,7 @@ class Refinement:
             return self._failed(item, str(told.get("error") or "no reason given")[:160])
         at_most_s = self.settings.refine_timeout_s
         raise NotReady(
-            f"{self.settings.name} refine: the refinement is not on chain yet",
+            f"{self.settings.name}: refine: the refinement is not on chain yet",
             after_s=self.settings.poll_s,
             at_most_s=at_most_s,
         )
@@ -89,7 +89,7 @@ class Refinement:
             return Rewind(step="refine", changes={"refine_job": None, "refine_tries": tries}, after_s=self._pause_s)
         self.start(item)
         code = next((code for code in (*WRONG_HERE, *FINAL) if code in error), "")
-        where = f"{self.settings.name} refine: the service answered {error}"
+        where = f"{self.settings.name}: refine: the service answered {error}"
         if code in WRONG_HERE:
             raise MisconfiguredError(f"{where}; compare refiner_id with the registry", code=code)
         if code in FINAL:

@@ -61,7 +61,9 @@ class Keys:
         required = item.required.get(self.akave)
         value = getattr(required, part).get(name) if required else None
         if not value:
-            raise BlockedError(f"{self.settings.name} keys: {self.akave} has given no {name}; retry {self.akave} first")
+            raise BlockedError(
+                f"{self.settings.name}: keys: {self.akave} has given no {name}; retry {self.akave} first"
+            )
         return str(value)
 
     def _wants_proof(self, saved: Saved) -> bool:
@@ -72,7 +74,7 @@ class Keys:
             return self.settings.signer
         if item.owner is None:
             raise BlockedError(
-                f"{self.settings.name} keys: the record names no owner; hand one in, or use file_owner signer"
+                f"{self.settings.name}: keys: the record names no owner; hand one in, or use file_owner signer"
             )
         return item.owner.address
 
@@ -82,7 +84,7 @@ class Keys:
             try:
                 readers[item.owner.address] = parse_public_key(item.owner.public_key)
             except ValueError:
-                message = f"{self.settings.name} keys: the owner's public key is none; hand in 65 bytes as hex"
+                message = f"{self.settings.name}: keys: the owner's public key is none; hand in 65 bytes as hex"
                 raise PermanentError(message, kind="validation") from None
         return readers
 
@@ -93,7 +95,7 @@ class Keys:
             return parse_public_key(text)
         except ValueError:
             raise MisconfiguredError(
-                f"{self.settings.name} keys: the DLP {self.client.dlp} has no usable public key; its owner must set it"
+                f"{self.settings.name}: keys: the DLP {self.client.dlp} has no usable public key; its owner must set it"
             ) from None
 
     def _forget(self, saved: Saved) -> dict[str, Any]:
@@ -128,7 +130,7 @@ class Registration:
     def verify(self, item: Item) -> Verdict:
         """Say whether the file is registered as we saved it: with our keys, or with blank ones once taken back."""
         saved = item.saved
-        taken_back = "remains" in saved
+        taken_back = "blanked" in saved
         wanted = {one["account"]: "" if taken_back else one["key"] for one in saved["permissions"]}
         file_id = self.client.find_file_id(saved["url"])
         if not file_id:
@@ -148,7 +150,7 @@ class Registration:
 
     def refuse(self, refused: Refused) -> PartnerError:
         """Say what a refusal of the registry asks for."""
-        where = f"{self.settings.name} register: the registry refused"
+        where = f"{self.settings.name}: register: the registry refused"
         if refused.name == "EnforcedPause":
             return TransientError(f"{where}, it is paused by Vana; tried again later", code=refused.name)
         if refused.name == "FileUrlAlreadyUsed":
@@ -172,6 +174,6 @@ class Registration:
 
     def _conflict(self, why: str) -> PermanentError:
         return PermanentError(
-            f"{self.settings.name} register: the URL is on chain already and {why}; upload under a new name",
+            f"{self.settings.name}: register: the URL is on chain already and {why}; upload under a new name",
             kind="conflict",
         )

@@ -43,7 +43,7 @@ class Reward:
 
     def refuse(self, refused: Refused) -> PartnerError:
         """Say what a refusal of the DLP asks for."""
-        where = f"{self.settings.name} reward: the DLP refused"
+        where = f"{self.settings.name}: reward: the DLP refused"
         if refused.name in ("InvalidProof", "InvalidScore", "InvalidAttestator"):
             message = f"{where} the proof: {refused.name}; ask the DLP's owner, asking again cannot help"
             return PermanentError(message, kind="proof", code=refused.name)

@@ -66,7 +66,7 @@ class Rpc:
 
     def decide(self, error: RpcError) -> PartnerError:
         """Return the decision for an error that no caller knows better: the node refused, so try again later."""
-        where = f"{self._partner} {error.method}"
+        where = f"{self._partner}: {error.method}"
         if error.code == METHOD_NOT_FOUND:
             return MisconfiguredError(f"{where}: this node does not know the method; use another rpc_url")
         return TransientError(f"{where}: the node answered {error.text!r}", code=str(error.code or ""))
@@ -101,7 +101,7 @@ class Rpc:
         answer = self._http.request(
             "POST", self._url, json=body, step=method, unknown_on_lost=unknown_on_lost, check_status=False
         )
-        if answer.status in (400, 500) and b'"error"' in answer.body:
+        if answer.status in (400, 500) and b'"jsonrpc"' in answer.body:
             return answer  # some nodes say no in HTTP as well
         try:
             check_status(answer.status, answer.headers, answer.source, datetime.now(UTC))
@@ -112,7 +112,7 @@ class Rpc:
     def _object(self, answer: Response, method: str) -> dict[str, Any]:
         value = answer.json()
         if not isinstance(value, dict):
-            raise TransientError(f"{self._partner} {method}: the node answered no JSON-RPC object; check rpc_url")
+            raise TransientError(f"{self._partner}: {method}: the node answered no JSON-RPC object; check rpc_url")
         return value
 
     def _result(self, answer: dict[str, Any], method: str) -> Any:
@@ -122,7 +122,7 @@ class Rpc:
                 raise self.decide(error)
             raise error
         if "result" not in answer:
-            raise TransientError(f"{self._partner} {method}: the node answered neither result nor error")
+            raise TransientError(f"{self._partner}: {method}: the node answered neither result nor error")
         return answer["result"]
 
 

@@ -244,7 +244,7 @@ class Transaction:
         return {"generation": 0, "reverts": 0, **item.saved.get(self.tx_key, {})}
 
     def _not_ready(self, why: str) -> NotReady:
-        message = f"{self.settings.name} {self.purpose.name}: {why}"
+        message = f"{self.settings.name}: {self.purpose.name}: {why}"
         return NotReady(message, after_s=self.settings.poll_s, at_most_s=WAIT_AT_MOST_S)
 
     def _too_dear(self, head: Head) -> NotReady:

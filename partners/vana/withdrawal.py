@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from partners.base import Item, Saved
-from partners.errors import PartnerError, TransientError
+from partners.errors import NotReady, PartnerError, TransientError
 from partners.vana import abi
 from partners.vana.client import Action, Refused, VanaClient
 from partners.vana.options import Settings
@@ -33,6 +33,7 @@ class Withdrawal:
         accounts = [one["account"] for one in item.saved.get("permissions", [])]
         file_id = self.client.find_file_id(item.saved["url"]) if "url" in item.saved else 0
         if not file_id:
+            self._wait_for_registration(item)
             return {"ecies": None}
         file = self.client.file(file_id, accounts)
         if not is_same(file.owner, self.settings.signer):
@@ -40,7 +41,7 @@ class Withdrawal:
         for account in accounts:
             if file.keys[account]:
                 return Action(to=self.client.registry, data=abi.ADD_FILE_PERMISSION.encode(file_id, account, ""))
-        return {"ecies": None, "remains": BLANKED}
+        return {"ecies": None, "remains": BLANKED, "blanked": True}
 
     def read(self, item: Item, receipt: Mapping[str, Any]) -> Saved | None:
         """Look for the next one."""
@@ -49,4 +50,11 @@ class Withdrawal:
     def refuse(self, refused: Refused) -> PartnerError:
         """Try again later, whatever it is."""
         cause = refused.name or "without a reason"
-        return TransientError(f"{self.settings.name} withdraw: the registry refused: {cause}", code=refused.name)
+        return TransientError(f"{self.settings.name}: withdraw: the registry refused: {cause}", code=refused.name)
+
+    def _wait_for_registration(self, item: Item) -> None:
+        """A registration that is signed will be mined, so its key must be waited for."""
+        tx = item.saved.get("register_tx", {})
+        if "raw" in tx and self.client.nonce(self.settings.signer, "latest") <= tx["nonce"]:
+            message = f"{self.settings.name}: withdraw: a registration is on its way; its key is blanked after it"
+            raise NotReady(message, after_s=self.settings.poll_s)

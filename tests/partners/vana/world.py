@@ -72,7 +72,7 @@ class World:
             "dlp": self.addresses.dlp,
             "confirmations": str(CONFIRMATIONS),
             "poll_s": "0.01",
-            "tee_private_network": "yes",
+            "allow_private": "yes",
             **changes,
         }
 
