@@ -92,7 +92,9 @@ class Chain:
     def rpc(self, method: str, *params: Any) -> Any:
         """Return the result of a JSON-RPC method. Raises RpcError."""
         body = json.dumps({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}).encode()
-        request = urllib.request.Request(self.rpc_url, body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.rpc_url, body, {"Content-Type": "application/json", "User-Agent": "dataunion"}
+        )
         with urllib.request.urlopen(request, timeout=30) as response:
             answer = json.load(response)
         if "error" in answer:
@@ -203,7 +205,7 @@ class Chain:
         try:
             self.rpc("evm_increaseTime", seconds)
             self.rpc("evm_mine")
-        except RpcError as error:
+        except (RpcError, OSError) as error:
             raise NotRun(f"the chain's clock cannot be moved ({error})") from error
 
     def attest(self, role: str, url: str, score: int, dlp_id: int, instruction: str) -> tuple[bytes, tuple[Any, ...]]:
@@ -309,7 +311,7 @@ def run(chain: Chain, behaviours: Iterable[Callable[[Chain], None]]) -> bool:
             sys.stdout.write(f"as expected  {title}\n")
         except NotRun as why:
             sys.stdout.write(f"not run      {title}: {why}\n")
-        except (AssertionError, RpcError, IndexError) as difference:
+        except (AssertionError, RpcError, OSError, IndexError) as difference:
             is_fine = False
             sys.stdout.write(f"DIFFERS      {title}: {difference}\n")
         sys.stdout.flush()

@@ -357,7 +357,7 @@ def a_replacement_pays_more_or_is_refused(chain: Chain) -> None:
 
     if "anvil" not in chain.rpc("web3_clientVersion").lower():  # which takes any increase
         said = chain.broadcast(same)
-        expect(said, "replacement transaction underpriced", "1 % more")
+        expect("replacement transaction underpriced" in said, True, f"{said!r} naming an underpriced replacement")
     expect(chain.broadcast(more), "", "what is said of 15 % more")
     chain.broadcast(transfer(chain, nonce))
     expect(chain.receipt(more.hash)["status"], "0x1", "the status of the replacement")
