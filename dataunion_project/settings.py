@@ -291,7 +291,7 @@ UNFOLD = {
     "SITE_HEADER": "DataUnion",
     "SITE_SUBHEADER": "What is synced where",
     "SITE_SYMBOL": "sync_saved_locally",
-    "SITE_URL": "/admin/",
+    "SITE_URL": None,
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "dataunion.admin.dashboard.add_figures",

@@ -1,0 +1,83 @@
+"""Attempts: what was tried, when, and how it ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from dataunion.admin.badges import badge
+from dataunion.admin.base import ReadOnlyAdmin
+from dataunion.admin.filters import CreatedFilter, OutcomeFilter, PartnerFilter, as_uuid
+from dataunion.admin.words import WIDE, cut, say_duration, show_when
+from dataunion.models import SyncAttempt
+
+
+@admin.register(SyncAttempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    """The list; an attempt's own page is its record's."""
+
+    empty_words = "Attempts appear when workers send records."
+    list_display = ("ended", "partner", "shown_record", "number", "step", "took", "error", "trigger", "when")
+    list_display_links = None
+    list_filter = (PartnerFilter, OutcomeFilter, CreatedFilter)
+    list_fullwidth = True
+    search_fields = ("record",)
+    search_help_text = "Record id"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[SyncAttempt], search_term: str
+    ) -> tuple[QuerySet[SyncAttempt], bool]:
+        """Search by record id."""
+        if not search_term.strip():
+            return queryset, False
+        pk = as_uuid(search_term)
+        return (queryset.filter(record_id=pk) if pk else queryset.none()), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list."""
+        response: HttpResponse = super().changelist_view(request, {"title": "Attempts", **(extra_context or {})})
+        return response
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Go to the record's page."""
+        self.require_view(request)
+        attempt = SyncAttempt.objects.filter(pk=as_uuid(object_id)).first()
+        if attempt is None:
+            raise Http404("There is no such attempt.")
+        return HttpResponseRedirect(reverse("admin:dataunion_dataunion_change", args=[attempt.record_id]))
+
+    @display(description="outcome")
+    def ended(self, attempt: SyncAttempt) -> str:
+        """Show how it ended."""
+        return badge(attempt.outcome)
+
+    @display(description="record")
+    def shown_record(self, attempt: SyncAttempt) -> str:
+        """Show the end of the record's id, with a link to its page."""
+        url = reverse("admin:dataunion_dataunion_change", args=[attempt.record_id])
+        return format_html('<a href="{}" class="text-link">…{}</a>', url, str(attempt.record_id)[-12:])
+
+    @display(description="took")
+    def took(self, attempt: SyncAttempt) -> str:
+        """Show the duration."""
+        return say_duration(attempt.duration_ms)
+
+    @display(description="error")
+    def error(self, attempt: SyncAttempt) -> str:
+        """Show the beginning of the message."""
+        if not attempt.error_message:
+            return "—"
+        text = '<span title="{}" class="block max-w-sm whitespace-normal" style="{}">{}</span>'
+        return format_html(text, attempt.error_message, WIDE, cut(attempt.error_message, 90))
+
+    @display(description="when")
+    def when(self, attempt: SyncAttempt) -> str:
+        """Show when it began."""
+        return show_when(attempt.started_at, timezone.now())

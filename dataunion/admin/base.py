@@ -1,0 +1,105 @@
+"""What every page of ours has: who may do what, a line in Django's log for what was done, where to go next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.utils.http import url_has_allowed_host_and_scheme
+from unfold.admin import ModelAdmin
+
+from dataunion.admin.paging import CursorChangeList
+
+ONE_SAVE = {"show_save_and_add_another": False, "show_save_and_continue": False}  # context of a form with one button
+OPERATE = "dataunion.operate"  # retry, pause, resume, test a connection
+
+
+def may_operate(request: HttpRequest) -> bool:
+    """Say whether this person may retry, pause and resume."""
+    return bool(request.user.has_perm(OPERATE))
+
+
+def require_operator(request: HttpRequest) -> None:
+    """Raise PermissionDenied for anyone who may only look."""
+    if not may_operate(request):
+        raise PermissionDenied
+
+
+def name_of(request: HttpRequest) -> str:
+    """Return the name under which this person's acts are recorded."""
+    return request.user.get_username()
+
+
+def note(request: HttpRequest, rows: Iterable[Model], message: str) -> None:
+    """Write one line for each row into Django's log: what was done by whom."""
+    LogEntry.objects.log_actions(request.user.pk, list(rows), CHANGE, change_message=message)  # type: ignore[attr-defined]
+
+
+def go_back(request: HttpRequest, fallback: str) -> HttpResponse:
+    """Redirect to the page that the form names in `next`, if it is one of ours."""
+    wanted = request.POST.get("next", "")
+    ours = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, require_https=request.is_secure())
+    return HttpResponseRedirect(wanted if ours else fallback)
+
+
+def refuse_method(*allowed: str) -> HttpResponse:
+    """Return 405."""
+    return HttpResponseNotAllowed(allowed)
+
+
+class StaffAdmin(ModelAdmin):  # type: ignore[misc]
+    """The base of all our model admins."""
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Let actions ask for the permission by name."""
+        return may_operate(request)
+
+    def require_view(self, request: HttpRequest) -> None:
+        """Raise PermissionDenied for anyone who may not look at these rows."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+
+    def page_context(self, request: HttpRequest, title: str, **context: Any) -> dict[str, Any]:
+        """Return what a page of our own needs to look like the others."""
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return {
+            **self.admin_site.each_context(request),
+            "model_admin": self,
+            "title": title,
+            "may_operate": may_operate(request),
+            **context,
+        }
+
+
+class ReadOnlyAdmin(StaffAdmin):
+    """Rows that the system writes: people look at them, newest first, page by page without a count."""
+
+    newest_by = ""  # a column; the key itself is ordered by time
+    list_per_page = 50
+    list_disable_select_all = True
+    show_full_result_count = False
+    sortable_by: Sequence[str] = ()
+    actions: Any = ()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CursorChangeList]:
+        """Return the list that never counts."""
+        return CursorChangeList
+
+    def prepare_page(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        """Fetch at once what the rows of a page need."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return no."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no."""
+        return False

@@ -1,0 +1,157 @@
+"""Open work: every record that a partner does not have yet, newest change first, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import action, display
+
+from dataunion.admin import retrying
+from dataunion.admin.badges import badge
+from dataunion.admin.base import ReadOnlyAdmin, may_operate
+from dataunion.admin.filters import (
+    AgeFilter,
+    ErrorFilter,
+    PartnerFilter,
+    StatusFilter,
+    StepFilter,
+    TypeFilter,
+    as_uuid,
+)
+from dataunion.admin.words import WIDE, cut, show_when
+from dataunion.models import SyncJob
+from dataunion.state import REOPENABLE, Status
+
+_LONGEST_ERROR = 90
+
+
+@admin.register(SyncJob)
+class JobAdmin(ReadOnlyAdmin):
+    """The list; a job's own page is its record's."""
+
+    empty_words = "Every record is where it should be."
+    newest_by = "changed_at"
+    list_display = (
+        "state",
+        "partner",
+        "data_type",
+        "shown_record",
+        "step",
+        "attempts",
+        "due",
+        "error",
+        "changed",
+        "mend",
+    )
+    list_display_links = None
+    list_filter = (PartnerFilter, StatusFilter, TypeFilter, ErrorFilter, StepFilter, AgeFilter)
+    list_before_template = "admin/dataunion/jobs_head.html"
+    list_fullwidth = True
+    search_fields = ("user_hash",)
+    search_help_text = "User hash or record id"
+    actions = ("retry_selected",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[SyncJob], search_term: str
+    ) -> tuple[QuerySet[SyncJob], bool]:
+        """Search by the whole user hash or record id: both are indexed, parts of them are not."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        pk = as_uuid(term)
+        return queryset.filter(**({"record_id": pk} if pk else {"user_hash": term})), False
+
+    def prepare_page(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        """Tell the rows who looks at them."""
+        operable = may_operate(request)
+        for row in rows:
+            row.operable = operable
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list with what can be retried at once."""
+        matching = reverse("admin:dataunion_syncjob_retry_matching")
+        context = {
+            "title": "Open work",
+            "may_operate": may_operate(request),
+            "retry_matching_url": f"{matching}?{request.GET.urlencode()}",
+            **(extra_context or {}),
+        }
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Go to the record's page."""
+        self.require_view(request)
+        job = SyncJob.objects.filter(pk=as_uuid(object_id)).first()
+        if job is None:
+            raise Http404("This work is done, or never was: look for its record.")
+        return HttpResponseRedirect(reverse("admin:dataunion_dataunion_change", args=[job.record_id]))
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the pages that retry."""
+        wrap = self.admin_site.admin_view
+        own = [
+            path("retry-matching/", wrap(self.retry_matching_view), name="dataunion_syncjob_retry_matching"),
+            path("<uuid:pk>/retry/", wrap(self.retry_view), name="dataunion_syncjob_retry"),
+        ]
+        return own + super().get_urls()  # type: ignore[no-any-return]
+
+    def retry_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Retry one job now."""
+        return retrying.retry_one(self, request, pk)
+
+    def retry_matching_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask, then retry all that match a filter."""
+        return retrying.retry_matching(self, request)
+
+    @action(description="Retry the selected jobs", permissions=["operate"])
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[SyncJob]) -> HttpResponse | None:
+        """Ask, then retry a selection."""
+        return retrying.retry_selected(self, request, queryset)
+
+    @display(description="status")
+    def state(self, job: SyncJob) -> str:
+        """Show the status."""
+        return badge(job.status)
+
+    @display(description="record")
+    def shown_record(self, job: SyncJob) -> str:
+        """Show whose record it is, with a link to its page."""
+        url = reverse("admin:dataunion_dataunion_change", args=[job.record_id])
+        link = '<a href="{}" title="{}" class="text-link">{}</a>'
+        return format_html(link, url, f"{job.user_hash} · {job.record_id}", cut(job.user_hash, 16))
+
+    @display(description="due")
+    def due(self, job: SyncJob) -> str:
+        """Show when it is sent next, in words."""
+        if job.status in (Status.FAILED, Status.BLOCKED):
+            return "when retried" if job.status == Status.FAILED else "when unblocked"
+        return "being sent" if job.status == Status.RUNNING else show_when(job.due_at, timezone.now())
+
+    @display(description="error")
+    def error(self, job: SyncJob) -> str:
+        """Show the class and the beginning of the message."""
+        if not job.error_class:
+            return "—"
+        text = '<span title="{}" class="block max-w-sm whitespace-normal" style="{}"><strong>{}</strong> {}</span>'
+        return format_html(text, job.error_message, WIDE, job.error_class, cut(job.error_message, _LONGEST_ERROR))
+
+    @display(description="changed")
+    def changed(self, job: SyncJob) -> str:
+        """Show the last change."""
+        return show_when(job.changed_at, timezone.now())
+
+    @display(description="mend")
+    def mend(self, job: Any) -> str:
+        """Show a button where a retry is possible. It belongs to a form outside the list's own."""
+        if job.status not in REOPENABLE or not job.operable:
+            return ""
+        return retrying.row_button(reverse("admin:dataunion_syncjob_retry", args=[job.pk]), "Retry")

@@ -1,0 +1,92 @@
+"""What staff can do with a partner: pause, resume, switch off, test the connection. Each is a POST."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.safestring import mark_safe
+
+from dataunion import roster
+from dataunion.admin.base import StaffAdmin, go_back, name_of, note, refuse_method, require_operator
+from dataunion.admin.partner_forms import ReasonForm
+from dataunion.models import Partner
+from dataunion.state import PartnerState
+from dataunion.sync import tick
+from partners.errors import PartnerError
+
+ACTS = ("pause", "resume", "switch_off", "test_connection")
+LIST = "admin:dataunion_partner_changelist"
+
+
+def buttons(row: Partner) -> str:
+    """Return the buttons of a partner's line in the list."""
+    context = {"partner": row, "is_on": row.state == PartnerState.ON}
+    return mark_safe(render_to_string("admin/dataunion/partner_buttons.html", context))  # noqa: S308 - our own template
+
+
+def pause(model_admin: StaffAdmin, request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask for a reason, then stop sending; records go on being enrolled."""
+    return _stop(model_admin, request, pk, off=False)
+
+
+def switch_off(model_admin: StaffAdmin, request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask for a reason, then stop sending and enrolling."""
+    return _stop(model_admin, request, pk, off=True)
+
+
+def _stop(model_admin: StaffAdmin, request: HttpRequest, pk: UUID, *, off: bool) -> HttpResponse:
+    require_operator(request)
+    row = _find(pk)
+    form = ReasonForm(request.POST if request.method == "POST" else None)
+    if request.method != "POST" or not form.is_valid():
+        title = f"Switch {row.name} off?" if off else f"Pause {row.name}?"
+        context = model_admin.page_context(request, title, partner=row, form=form, off=off)
+        return TemplateResponse(request, "admin/dataunion/stop_partner.html", context)
+    reason, by = form.cleaned_data["reason"], name_of(request)
+    (roster.switch_off if off else roster.pause)(row, reason=reason, by=by)
+    note(request, [row], f"{'Switched off' if off else 'Paused'}: {reason}")
+    messages.success(request, f"{row.name} is {row.state}. Nothing is sent there until it is resumed.")
+    return HttpResponseRedirect(reverse("admin:dataunion_partner_change", args=[row.pk]))
+
+
+def resume(model_admin: StaffAdmin, request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Send again."""
+    if request.method != "POST":
+        return refuse_method("POST")
+    require_operator(request)
+    row = _find(pk)
+    was = f"{row.state}: {row.state_reason}" if row.state_reason else row.state
+    roster.resume(row, by=name_of(request))
+    tick.nudge_partners({row.name})
+    note(request, [row], f"Resumed (was {was})")
+    messages.success(request, f"{row.name} is on. What waited for it is sent now, as its limits allow.")
+    return go_back(request, reverse(LIST))
+
+
+def test_connection(model_admin: StaffAdmin, request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask the partner whether its configuration really works; show what was found sentence by sentence."""
+    if request.method != "POST":
+        return refuse_method("POST")
+    require_operator(request)
+    row = _find(pk)
+    found: dict[str, Any] = {"sentences": [], "problem": ""}
+    try:
+        found["sentences"] = roster.check_adapter(row)
+    except PartnerError as error:
+        found["problem"] = error.message
+    note(request, [row], "Tested the connection: " + (found["problem"] or "it works"))
+    context = model_admin.page_context(request, f"Connection to {row.name}", partner=row, **found)
+    return TemplateResponse(request, "admin/dataunion/connection.html", context)
+
+
+def _find(pk: UUID) -> Partner:
+    row = Partner.objects.filter(pk=pk).first()
+    if row is None:
+        raise Http404("There is no such partner.")
+    return row

@@ -1,0 +1,56 @@
+"""What the page of one partner shows above and below its form."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from dataunion import roster
+from dataunion.admin.badges import breaker_badge, state_badge
+from dataunion.admin.figures import Queue, read_queues
+from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
+from dataunion.admin.words import show_when
+from dataunion.models import Partner
+from dataunion.state import PartnerState
+from dataunion.vault import VaultError
+from partners.breaker import Breaker
+from partners.errors import MisconfiguredError
+from partners.requirements import MASK, masked
+
+
+def read_partner_page(row: Partner, now: datetime) -> dict[str, Any]:
+    """Return the page's context."""
+    queue = read_queues(now).get(row.name, Queue())
+    jobs = reverse("admin:dataunion_syncjob_changelist")
+    return {
+        "partner": row,
+        "queue": queue,
+        "state": state_badge(row),
+        "state_at": show_when(row.state_at, now),
+        "is_on": row.state == PartnerState.ON,
+        "breaker": breaker_badge(row, now),
+        "next_probe": show_when(Breaker.load(row.breaker).reopens_at(), now),
+        "peace_until": show_when(row.not_before, now) if row.not_before > now else "",
+        "oldest_due": show_when(queue.oldest_due, now),
+        "open_url": f"{jobs}?{urlencode({'partner': row.name, 'status': ON_THE_WAY})}",
+        "failed_url": f"{jobs}?{urlencode({'partner': row.name, 'status': ANY_ERROR})}",
+        "configuration": _configuration(row),
+        "checked": row.checked_version == row.version,
+    }
+
+
+def _configuration(row: Partner) -> list[tuple[str, str, str]]:
+    """Return (name, value, what it should hold) of each option; secrets as a mask."""
+    try:
+        options = roster.adapter_class(row).options
+    except MisconfiguredError as error:
+        return [("adapter", row.adapter, error.message)]
+    try:
+        kept = roster.read_config(row)
+    except VaultError:
+        kept = dict.fromkeys((o.name for o in options if o.secret), MASK)
+    shown = masked(options, {**{o.name: o.default or "" for o in options}, **kept})
+    return [(o.name, shown[o.name], o.holds) for o in options]

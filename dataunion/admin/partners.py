@@ -1,0 +1,156 @@
+"""Partners: their health, their switches and limits; and new HTTP partners, without code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from unfold.decorators import display
+
+from dataunion import roster
+from dataunion.admin import partner_acts
+from dataunion.admin.badges import breaker_badge, state_badge
+from dataunion.admin.base import ONE_SAVE, StaffAdmin, may_operate, name_of
+from dataunion.admin.figures import Queue, read_queues
+from dataunion.admin.filters import as_uuid
+from dataunion.admin.partner_forms import HTTP_ADAPTER, LIMITS, LimitsForm, NewPartnerForm, option_names, with_options
+from dataunion.admin.partner_page import read_partner_page
+from dataunion.admin.words import show_when
+from dataunion.models import Partner
+from dataunion.state import PartnerState
+from partners import registry
+from partners.requirements import Option
+
+
+def options_kept_here(row: Partner | None) -> tuple[Option, ...]:
+    """Return the options that staff may change: those of HTTP partners that are not in the settings."""
+    if row is None:
+        return registry.load(HTTP_ADAPTER).options
+    if row.adapter == HTTP_ADAPTER and row.name not in settings.PARTNERS:
+        return roster.adapter_class(row).options
+    return ()
+
+
+@admin.register(Partner)
+class PartnerAdmin(StaffAdmin):
+    """The list, the page of one partner, and the form for a new one."""
+
+    list_display = ("name", "state_shown", "breaker_shown", "waiting", "failed", "oldest_due", "buttons")
+    list_display_links = ("name",)
+    list_fullwidth = True
+    list_before_template = "admin/dataunion/row_form.html"
+    change_form_outer_before_template = "admin/dataunion/partner_head.html"
+    change_form_outer_after_template = "admin/dataunion/partner_config.html"
+    sortable_by = ()
+    actions = ()
+    ordering = ("name",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no: records name their partners; one that is no longer wanted is switched off."""
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the switches."""
+        wrap = self.admin_site.admin_view
+
+        def act(name: str) -> URLPattern:
+            view = getattr(partner_acts, name)
+            return path(
+                f"<uuid:pk>/{name.replace('_', '-')}/",
+                wrap(lambda request, pk: view(self, request, pk)),
+                name=f"dataunion_partner_{name}",
+            )
+
+        return [act(name) for name in partner_acts.ACTS] + super().get_urls()  # type: ignore[no-any-return]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list; rows that the settings name are made where they are missing."""
+        roster.find_partners()
+        response: HttpResponse = super().changelist_view(request, {"title": "Partners", **(extra_context or {})})
+        change_list = getattr(response, "context_data", {}).get("cl")
+        if change_list is not None:
+            queues, operable = read_queues(timezone.now()), may_operate(request)
+            for row in change_list.result_list:
+                row.queue, row.operable = queues.get(row.name, Queue()), operable
+        return response
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show one partner, or the form for a new one."""
+        row = Partner.objects.filter(pk=as_uuid(object_id)).first() if object_id else None
+        title = row.name if row else "Add an HTTP partner"
+        page = read_partner_page(row, timezone.now()) if row else {}
+        context = {"title": title, "subtitle": None, "may_operate": may_operate(request), **ONE_SAVE, **page}
+        return super().changeform_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Return the form, with the options that are kept here."""
+        kept = roster.read_config(obj) if obj else {}
+        base = LimitsForm if obj else NewPartnerForm
+        fields = ["name", *LIMITS] if obj is None else list(LIMITS)
+        form = with_options(base, options_kept_here(obj), kept) if self._may_write(request, obj) else base
+        return super().get_form(request, obj, change, **{**kwargs, "form": form, "fields": fields})
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the groups of fields."""
+        names = option_names(options_kept_here(obj)) if self._may_write(request, obj) else []
+        groups: list[Any] = [(None, {"fields": ["name", "data_types"]})] if obj is None else []
+        if names:
+            groups.append(("Connection", {"fields": names}))
+        limits = LIMITS[1:] if obj is None else LIMITS
+        return [*groups, ("Limits", {"fields": list(limits)})]
+
+    def _may_write(self, request: HttpRequest, obj: Any) -> bool:
+        return bool(self.has_change_permission(request, obj) if obj else self.has_add_permission(request))
+
+    def save_model(self, request: HttpRequest, obj: Partner, form: Any, change: bool) -> None:
+        """Store what the form holds and nothing else: workers write to the row's other columns all the time."""
+        if change:
+            obj.save(update_fields=list(LIMITS))
+            if form.adapter_options:
+                roster.configure(obj, config=form.config(), secrets=form.secrets())
+            return
+        # Off until its configuration is there, or a worker would find it without.
+        obj.adapter, obj.state = HTTP_ADAPTER, PartnerState.OFF
+        obj.save(force_insert=True)
+        roster.configure(obj, config=form.config(), secrets=form.secrets())
+        roster.resume(obj, by=name_of(request))
+
+    @display(description="switch")
+    def state_shown(self, row: Any) -> str:
+        """Show on, paused or off."""
+        return state_badge(row)
+
+    @display(description="answers")
+    def breaker_shown(self, row: Any) -> str:
+        """Show the circuit breaker."""
+        return breaker_badge(row, timezone.now())
+
+    @display(description="waiting")
+    def waiting(self, row: Any) -> str:
+        """Show how many are on their way."""
+        return f"{row.queue.waiting:,}"
+
+    @display(description="failed")
+    def failed(self, row: Any) -> str:
+        """Show how many failed."""
+        return f"{row.queue.failed:,}"
+
+    @display(description="oldest due")
+    def oldest_due(self, row: Any) -> str:
+        """Show since when the oldest due job waits."""
+        return show_when(row.queue.oldest_due, timezone.now())
+
+    @display(description="switches")
+    def buttons(self, row: Any) -> str:
+        """Show what can be done."""
+        return partner_acts.buttons(row) if row.operable else ""

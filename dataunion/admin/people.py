@@ -1,0 +1,207 @@
+"""Who may sign in: staff, their groups, and other services' keys."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from dataunion import access
+from dataunion.admin.badges import badge
+from dataunion.admin.base import ONE_SAVE, ReadOnlyAdmin, StaffAdmin, go_back, note, refuse_method
+from dataunion.admin.retrying import row_button
+from dataunion.admin.words import show_when
+from dataunion.models import ApiKey, User
+
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, StaffAdmin):
+    """Staff."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_superuser", "groups")
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, StaffAdmin):
+    """Sets of permissions."""
+
+
+class KeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new key."""
+
+    scopes = forms.MultipleChoiceField(
+        choices=[
+            (access.Scope.INGEST, "ingest: hand in records, report syncs"),
+            (access.Scope.READ, "read: records, attempts, statistics"),
+            (access.Scope.ADMIN, "admin: everything, retries too"),
+        ],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+    )
+    days = forms.IntegerField(
+        min_value=1,
+        max_value=3650,
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Days until it ends; empty: never.",
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ("name",)
+        widgets = {"name": UnfoldAdminTextInputWidget}
+
+
+@admin.register(ApiKey)
+class KeyAdmin(StaffAdmin):
+    """Keys: made here and shown once, revoked here, never changed."""
+
+    form = KeyForm
+    list_display = ("name", "prefix", "may", "state", "made", "used", "revoke")
+    list_display_links = None
+    list_before_template = "admin/dataunion/row_form.html"
+    list_fullwidth = True
+    empty_words = "Make a key for each service that hands in records or reads statistics."
+    fields = ("name", "scopes", "days")
+    ordering = ("-created_at",)
+    sortable_by = ()
+    actions = ()
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no: a key is revoked, never changed."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no: revoked keys stay, so that one sees what there was."""
+        return False
+
+    def may_revoke(self, request: HttpRequest) -> bool:
+        """Say whether this person may revoke keys."""
+        return bool(request.user.has_perm("dataunion.change_apikey"))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show the stored columns of a key, the form of a new one."""
+        return ("name", "prefix", "scopes", "created_at", "expires_at", "revoked_at") if obj else self.fields
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add revoking."""
+        view = self.admin_site.admin_view(self.revoke_view)
+        return [path("<uuid:pk>/revoke/", view, name="dataunion_apikey_revoke"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list."""
+        response: HttpResponse = super().changelist_view(request, {"title": "API keys", **(extra_context or {})})
+        change_list = getattr(response, "context_data", {}).get("cl")
+        for row in change_list.result_list if change_list is not None else ():
+            row.revocable = self.may_revoke(request)
+        return response
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Show the form with one button."""
+        context = {**ONE_SAVE, "title": "Make an API key", **(extra_context or {})}
+        response: HttpResponse = super().add_view(request, form_url, context)
+        return response
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        """Make the key."""
+        made = form.cleaned_data
+        row, key = access.make_key(name=made["name"], scopes=made["scopes"], days=made["days"])
+        obj.__dict__.update(row.__dict__)
+        obj.shown_once = key  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the key itself, in this answer only: it is kept nowhere."""
+        context = self.page_context(request, "Copy the key now", name=obj.name, key=obj.shown_once)
+        response = TemplateResponse(request, "admin/dataunion/key.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def revoke_view(self, request: HttpRequest, pk: Any) -> HttpResponse:
+        """End a key now."""
+        if request.method != "POST":
+            return refuse_method("POST")
+        if not self.may_revoke(request):
+            raise PermissionDenied
+        if ApiKey.objects.filter(pk=pk, revoked_at=None).update(revoked_at=timezone.now()):
+            note(request, ApiKey.objects.filter(pk=pk), "Revoked")
+            self.message_user(request, "The key opens nothing any more.")
+        return go_back(request, reverse("admin:dataunion_apikey_changelist"))
+
+    @display(description="may")
+    def may(self, row: ApiKey) -> str:
+        """Show the scopes."""
+        return ", ".join(row.scopes)
+
+    @display(description="state")
+    def state(self, row: ApiKey) -> str:
+        """Show whether it opens anything."""
+        now = timezone.now()
+        if row.revoked_at is not None:
+            return badge("off", "revoked")
+        if row.expires_at is None:
+            return badge("on", "good")
+        if row.expires_at <= now:
+            return badge("off", "expired")
+        soon = row.expires_at - now < timedelta(days=14)
+        return badge("paused" if soon else "on", "ends soon" if soon else "good", title=row.expires_at.isoformat())
+
+    @display(description="made")
+    def made(self, row: ApiKey) -> str:
+        """Show when it was made."""
+        return show_when(row.created_at, timezone.now())
+
+    @display(description="last used")
+    def used(self, row: ApiKey) -> str:
+        """Show when it was last used."""
+        return show_when(row.last_used_at, timezone.now())
+
+    @display(description="revoke")
+    def revoke(self, row: Any) -> str:
+        """Show the button."""
+        if row.revoked_at is not None or not row.revocable:
+            return ""
+        return row_button(reverse("admin:dataunion_apikey_revoke", args=[row.pk]), "Revoke", danger=True)
+
+
+@admin.register(LogEntry)
+class LogAdmin(ReadOnlyAdmin):
+    """Who did what: every act of the staff."""
+
+    empty_words = "Nobody has changed anything yet."
+    list_display = ("when", "user", "content_type", "object_repr", "done")
+    list_display_links = None
+    list_select_related = ("user", "content_type")
+    list_fullwidth = True
+
+    @display(description="when")
+    def when(self, entry: LogEntry) -> str:
+        """Show when it was done."""
+        return show_when(entry.action_time, timezone.now())
+
+    @display(description="what was done")
+    def done(self, entry: LogEntry) -> str:
+        """Show what was done."""
+        return entry.get_change_message()
