@@ -19,7 +19,7 @@ from dataunion.models import RetryRun, SyncJob
 from dataunion.state import BULK, FAILING, LIVE, REOPENABLE, DataType, RunState
 
 _PAGE = 500
-_FILTERS = ("partner", "data_type", "error_class", "user_hash", "status")
+_FILTERS = ("partner", "data_type", "error_class", "user_hash", "status", "step", "record_id", "created_at__lte")
 
 
 class UnknownDataTypeError(ValueError):
