@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from partners.errors import MisconfiguredError
+from partners.errors import MisconfiguredError, TransientError
 from partners.vana import abi
-from partners.vana.client import VanaClient
+from partners.vana.client import NOT_THE_CONTRACT, VanaClient
 from partners.vana.options import Settings
 from partners.vana.registration import Keys
 
@@ -15,13 +15,18 @@ WEI = 10**18
 
 def check(client: VanaClient, settings: Settings, keys: Keys) -> Sequence[str]:
     """Return what was checked, a sentence each. Raises MisconfiguredError with the remedy when something is wrong."""
-    return (
-        _check_chain(client, settings),
-        *_check_contracts(client, settings),
-        _check_registry(client, settings),
-        _check_dlp(client, keys),
-        _check_balance(client, settings),
-    )
+    try:
+        return (
+            _check_chain(client, settings),
+            *_check_contracts(client, settings),
+            _check_registry(client, settings),
+            _check_dlp(client, keys),
+            _check_balance(client, settings),
+        )
+    except TransientError as error:
+        if error.code == NOT_THE_CONTRACT:
+            raise MisconfiguredError(error.message) from None
+        raise
 
 
 def _check_chain(client: VanaClient, settings: Settings) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,8 @@ from partners.base import Item, Rewind, Saved, StepResult
 from partners.errors import MisconfiguredError, NotReady, PartnerError, PermanentError, TransientError
 from partners.http import HttpClient
 from partners.vana import abi
-from partners.vana.client import CANCELED, COMPLETED, SUBMITTED, Action, Job, Proof, Refused, VanaClient
+from partners.vana.chain import Action, Receipt, Refused
+from partners.vana.client import CANCELED, COMPLETED, SUBMITTED, Job, Proof, VanaClient
 from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
 from partners.vana.options import Settings
 from partners.vana.registration import Keys, is_same
@@ -43,10 +43,10 @@ class ProofRequest:
             return Action(to=self.client.tee_pool, data=abi.CANCEL_JOB.encode(waiting[0].job_id))
         return {"job_id": waiting[0].job_id}
 
-    def read(self, item: Item, receipt: Mapping[str, Any]) -> Saved | None:
+    def read(self, item: Item, receipt: Receipt) -> Saved | None:
         """Take our request from the receipt: a node that lags must not make us pay twice."""
-        for log in receipt["logs"]:
-            topics = log["topics"]
+        for log in receipt.logs:
+            topics = log.topics
             if topics[0] == abi.JOB_SUBMITTED and int(topics[2], 16) == item.saved["file_id"]:
                 return {"job_id": int(topics[1], 16)}
         return None

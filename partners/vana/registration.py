@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from partners.base import Item, Saved, Verdict
 from partners.errors import BlockedError, MisconfiguredError, PartnerError, PermanentError, TransientError
 from partners.vana import abi
-from partners.vana.client import Action, Refused, VanaClient
+from partners.vana.chain import Action, Receipt, Refused
+from partners.vana.client import VanaClient
 from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
 from partners.vana.options import Settings
 
@@ -144,7 +144,7 @@ class Registration:
         keys = "blank keys" if taken_back else f"{len(wanted)} of our keys"
         return Verdict(present=True, detail=f"file {file_id} is registered with {keys}")
 
-    def read(self, item: Item, receipt: Mapping[str, Any]) -> Saved | None:
+    def read(self, item: Item, receipt: Receipt) -> Saved | None:
         """Look again, since only the chain's state tells whether every key is there."""
         return None
 

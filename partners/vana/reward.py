@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from partners.base import Item, Saved
 from partners.errors import PartnerError, PermanentError, TransientError
 from partners.vana import abi
-from partners.vana.client import Action, Refused, VanaClient
+from partners.vana.chain import Action, Receipt, Refused
+from partners.vana.client import VanaClient
 from partners.vana.options import Settings
 
 
@@ -33,12 +32,12 @@ class Reward:
             return {"reward": saved.get("reward", {})}
         return action
 
-    def read(self, item: Item, receipt: Mapping[str, Any]) -> Saved | None:
+    def read(self, item: Item, receipt: Receipt) -> Saved | None:
         """Take the amount from the receipt."""
-        for log in receipt["logs"]:
-            if log["topics"][0] == abi.REWARD_REQUESTED and int(log["topics"][2], 16) == item.saved["file_id"]:
-                amount = int(log["data"], 16)
-                return {"reward": {"amount": str(amount), "tx_hash": receipt["transactionHash"]}}
+        for log in receipt.logs:
+            if log.topics[0] == abi.REWARD_REQUESTED and int(log.topics[2], 16) == item.saved["file_id"]:
+                amount = int(log.data, 16)
+                return {"reward": {"amount": str(amount), "tx_hash": receipt.tx_hash}}
         return None
 
     def refuse(self, refused: Refused) -> PartnerError:

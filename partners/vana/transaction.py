@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from partners.base import PUSH, Item, Ledger, Rewind, Saved, SignedTx, StepResult
 from partners.errors import NotReady, PartnerError, PermanentError
-from partners.vana.client import Action, Head, Refused, VanaClient
+from partners.vana.chain import Action, Head, Receipt, Refused
+from partners.vana.client import VanaClient
 from partners.vana.fees import Fees, price, raise_price
 from partners.vana.options import Settings
 from partners.vana.signature import sign_transaction
@@ -42,7 +43,7 @@ class Purpose(Protocol):
         """
         ...
 
-    def read(self, item: Item, receipt: Mapping[str, Any]) -> Saved | None:
+    def read(self, item: Item, receipt: Receipt) -> Saved | None:
         """Return what to save after a successful transaction; None: look again."""
         ...
 
@@ -125,10 +126,10 @@ class Transaction:
         if not receipts:
             return self._look_for(tx, height)
         receipt = receipts[0]
-        self._wait_until_deep(int(receipt["blockNumber"], 16), height, finalized)
-        if receipt["status"] != "0x1":
+        self._wait_until_deep(receipt.block, height, finalized)
+        if not receipt.succeeded:
             return self._reverted(tx, receipt)
-        if str(receipt["to"]).lower() == self.settings.signer.lower():
+        if receipt.to.lower() == self.settings.signer.lower():
             return self._look_again(_next(tx))
         found = self.purpose.read(item, receipt)
         return self._settle(item, tx, height) if found is None else {**found, self.tx_key: _next(tx)}
@@ -204,12 +205,11 @@ class Transaction:
             return Rewind(step=f"confirm_{self.purpose.name}", changes=changes, after_s=self.settings.poll_s)
         return self._look_again(_next(tx))
 
-    def _reverted(self, tx: dict[str, Any], receipt: Mapping[str, Any]) -> StepResult:
+    def _reverted(self, tx: dict[str, Any], receipt: Receipt) -> StepResult:
         """Go back to look why a mined transaction failed; later each time, since every round costs gas."""
-        block = int(receipt["blockNumber"], 16)
         action = Action(to=tx["to"], data=tx["data"], value_wei=tx["value"])
-        cause = self.client.replay(self.settings.signer, action, block) or "no reason given, perhaps out of gas"
-        log.warning("vana %s reverted in block %d: %s", self.purpose.name, block, cause)
+        cause = self.client.replay(self.settings.signer, action, receipt.block) or "no reason given, perhaps out of gas"
+        log.warning("vana %s reverted in block %d: %s", self.purpose.name, receipt.block, cause)
         reverts = tx["reverts"] + 1
         again = {**_next(tx), "reverts": reverts}
         return self._look_again(again, after_s=min(self.settings.poll_s * 2**reverts, LONGEST_PAUSE_S))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from partners.base import Item, Saved
 from partners.errors import NotReady, PartnerError, TransientError
 from partners.vana import abi
-from partners.vana.client import Action, Refused, VanaClient
+from partners.vana.chain import Action, Receipt, Refused
+from partners.vana.client import VanaClient
 from partners.vana.options import Settings
 from partners.vana.registration import is_same
 
@@ -43,7 +42,7 @@ class Withdrawal:
                 return Action(to=self.client.registry, data=abi.ADD_FILE_PERMISSION.encode(file_id, account, ""))
         return {"ecies": None, "remains": BLANKED, "blanked": True}
 
-    def read(self, item: Item, receipt: Mapping[str, Any]) -> Saved | None:
+    def read(self, item: Item, receipt: Receipt) -> Saved | None:
         """Look for the next one."""
         return None
 

@@ -16,7 +16,7 @@ from partners.sandbox.tee import Tee
 from partners.testing import MemoryLedger, ask
 from partners.vana import abi
 from partners.vana.adapter import VanaPartner
-from partners.vana.client import Action, Refused
+from partners.vana.chain import Action, Refused
 from tests.partners.vana.world import FEE, World
 
 ONE = 10**18

@@ -11,7 +11,7 @@ from partners.errors import BlockedError, MisconfiguredError, PermanentError, Tr
 from partners.sandbox.chain.deploy import key_address, public_key, role_key
 from partners.testing import ask
 from partners.vana import abi
-from partners.vana.client import Action
+from partners.vana.chain import Action
 from partners.vana.encoding import ecies_decrypt
 from tests.partners.vana.world import KEY, World
 

@@ -11,11 +11,12 @@ from partners.errors import PermanentError, TransientError
 from partners.testing import MemoryLedger, ask
 from partners.vana import abi
 from partners.vana.adapter import VanaPartner
-from partners.vana.client import Action
+from partners.vana.chain import Action, Receipt
 from tests.partners.vana.world import World
 
 Flow = tuple[VanaPartner, MemoryLedger, Item]
 ONE = 10**18
+NOTHING = Receipt(tx_hash="0x", block=1, succeeded=True, to="0x", logs=())
 
 
 @pytest.fixture
@@ -90,4 +91,4 @@ def test_a_paused_dlp_is_tried_again(world: World, proved: Flow) -> None:
 def test_a_receipt_without_our_reward_is_looked_at_again(proved: Flow) -> None:
     partner, _, item = proved
 
-    assert partner._reward.purpose.read(item, {"logs": []}) is None
+    assert partner._reward.purpose.read(item, NOTHING) is None

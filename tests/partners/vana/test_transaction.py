@@ -11,7 +11,7 @@ from partners.base import Item, Rewind
 from partners.errors import MisconfiguredError, NotReady, TransientError, UnknownOutcome
 from partners.testing import MemoryLedger, ask
 from partners.vana.adapter import VanaPartner
-from partners.vana.client import Action
+from partners.vana.chain import Action
 from tests.partners.vana.world import World
 
 

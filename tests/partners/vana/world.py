@@ -22,7 +22,7 @@ from partners.testing import MemoryLedger, ask, run_chunk
 from partners.testing.driver import merged
 from partners.vana import abi
 from partners.vana.adapter import VanaPartner
-from partners.vana.client import Action
+from partners.vana.chain import Action
 from partners.vana.signature import address_of, sign_transaction
 
 KEY = "0x" + "5a" * 32

@@ -1,0 +1,245 @@
+"""The chain itself: blocks, nonces, receipts, gas, broadcasts, and what a node's refusals mean. Knows no contract.
+
+Raises only `partners.errors` and `Refused`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from partners.errors import MisconfiguredError, TransientError
+from partners.vana import abi
+from partners.vana.rpc import Call, Rpc, RpcError
+
+GWEI = 10**9
+NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+SEND_ANSWERS = (
+    ("known", r"already known|already imported|known transaction|already exists"),
+    ("nonce_used", r"nonce (is )?too low|old ?nonce"),
+    ("outbid", r"replacement transaction"),
+    ("too_cheap", r"underpriced|base fee|fee ?cap|fee too low|gas price too low"),
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not yet a decision
+    """A contract refused a call; `name` is its Solidity error, or empty."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """A call that changes a contract."""
+
+    to: str
+    data: str
+    value_wei: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The latest block."""
+
+    number: int
+    timestamp: int
+    base_fee_wei: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """What a contract told in a transaction."""
+
+    topics: tuple[str, ...]
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What came of a mined transaction."""
+
+    tx_hash: str
+    block: int
+    succeeded: bool
+    to: str
+    logs: tuple[Log, ...]
+
+
+def sensible(method: Callable[Concatenate[Chain, P], R]) -> Callable[Concatenate[Chain, P], R]:
+    """Make an answer of another shape than asked for an error of this request only."""
+
+    @wraps(method)
+    def guarded(self: Chain, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except NONSENSE:
+            message = f"{self._partner}: {method.__name__}: the node answered something that makes no sense"
+            raise TransientError(f"{message}; check rpc_url") from None
+
+    return guarded
+
+
+class Chain:
+    """One chain behind one node. Thread-safe."""
+
+    def __init__(self, rpc: Rpc, *, partner: str) -> None:
+        self.rpc, self._partner = rpc, partner
+
+    @sensible
+    def head(self) -> Head:
+        """Return the latest block."""
+        return _head(self._call("eth_getBlockByNumber", "latest", False))
+
+    @sensible
+    def chain_id(self) -> int:
+        """Return the chain's id."""
+        return int(self._call("eth_chainId"), 16)
+
+    @sensible
+    def has_code(self, address: str) -> bool:
+        """Say whether a contract lives at this address."""
+        return len(self._call("eth_getCode", address, "latest")) > 2
+
+    @sensible
+    def balance_wei(self, address: str) -> int:
+        """Return an account's balance."""
+        return int(self._call("eth_getBalance", address, "latest"), 16)
+
+    @sensible
+    def nonce(self, address: str, block: str) -> int:
+        """Return how many transactions of this account are in the chain at `block` ("latest", "pending", a number)."""
+        return int(self._call("eth_getTransactionCount", address, block), 16)
+
+    @sensible
+    def watch(self, hashes: Sequence[str]) -> tuple[int, int, list[Receipt]]:
+        """Return the heights of the latest and of the finalized block (0: none), and the receipts that exist."""
+        latest, finalized, *receipts = self.rpc.batch(
+            [
+                ("eth_blockNumber", []),
+                ("eth_getBlockByNumber", ["finalized", False]),
+                *(("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes),
+            ]
+        )
+        for answer in (latest, *receipts):
+            if isinstance(answer, RpcError):
+                raise self.rpc.decide(answer)
+        final = int(finalized["number"], 16) if isinstance(finalized, dict) else 0
+        return int(latest, 16), final, [_receipt(one) for one in receipts if one]
+
+    @sensible
+    def look_back(self, address: str, block: int, hashes: Sequence[str]) -> tuple[int, list[Receipt]]:
+        """Return an account's nonce at `block` and the receipts that exist, in one request, so from the same node."""
+        nonce, *receipts = self._ask(
+            [
+                ("eth_getTransactionCount", [address, hex(block)]),
+                *(("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes),
+            ]
+        )
+        return int(nonce, 16), [_receipt(one) for one in receipts if one]
+
+    def known(self, hashes: Sequence[str]) -> list[bool]:
+        """Say for each hash whether the node holds the transaction, mined or waiting."""
+        return [bool(tx) for tx in self._ask([("eth_getTransactionByHash", [tx_hash]) for tx_hash in hashes])]
+
+    # writing
+
+    @sensible
+    def estimate(self, sender: str, action: Action) -> tuple[int, Head, int]:
+        """Simulate a call; return (gas, latest block, the node's suggestion for the tip in wei). Raises Refused."""
+        call = _as_call(sender, action)
+        gas, block, tip = self.rpc.batch(
+            [
+                ("eth_estimateGas", [call]),
+                ("eth_getBlockByNumber", ["latest", False]),
+                ("eth_maxPriorityFeePerGas", []),
+            ]
+        )
+        if isinstance(gas, RpcError):
+            raise self._refusal(gas, call, "latest")
+        if isinstance(block, RpcError):
+            raise self.rpc.decide(block)
+        return int(gas, 16), _head(block), GWEI if isinstance(tip, RpcError) else int(tip, 16)
+
+    def replay(self, sender: str, action: Action, block: int) -> str:
+        """Name the error of a mined call that failed, by calling it again on its block; "" when it cannot be told."""
+        call = _as_call(sender, action)
+        try:
+            self.rpc.call("eth_call", call, hex(block))
+        except RpcError as error:
+            return abi.error_name(error.data)
+        return ""
+
+    def send(self, raw: bytes) -> str:
+        """Broadcast; return "sent", "known", "nonce_used", "outbid" or "too_cheap". Raises the other refusals."""
+        try:
+            self.rpc.call("eth_sendRawTransaction", "0x" + raw.hex(), unknown_on_lost=True)
+        except RpcError as error:
+            return self._classify(error)
+        return "sent"
+
+    def _classify(self, error: RpcError) -> str:
+        for outcome, pattern in SEND_ANSWERS:
+            if re.search(pattern, error.text, re.IGNORECASE):
+                return outcome
+        if re.search("insufficient funds", error.text, re.IGNORECASE):
+            raise MisconfiguredError(
+                f"{self._partner}: send: the signer cannot pay for gas and value; fund its address", code="funds"
+            ) from None
+        raise self.rpc.decide(error) from None
+
+    def _refusal(self, error: RpcError, call: dict[str, str], block: str) -> Exception:
+        if "insufficient funds" in error.text.lower() or "exceeds allowance" in error.text.lower():
+            return MisconfiguredError(
+                f"{self._partner}: estimate: the signer cannot pay for gas and value; fund its address", code="funds"
+            )
+        if not error.is_revert:
+            return self.rpc.decide(error)
+        data = error.data or self._revert_data(call, block)
+        return Refused(abi.error_name(data))
+
+    def _revert_data(self, call: dict[str, str], block: str) -> str:
+        """Ask again by eth_call, since some nodes leave the data out of an estimate's error."""
+        try:
+            self.rpc.call("eth_call", call, block)
+        except RpcError as error:
+            return error.data
+        return ""
+
+    def _call(self, method: str, *params: Any) -> Any:
+        return self._ask([(method, list(params))])[0]
+
+    def _ask(self, calls: Sequence[Call]) -> list[Any]:
+        try:
+            return self.rpc.ask(calls)
+        except RpcError as error:
+            raise self.rpc.decide(error) from None
+
+
+def _head(block: dict[str, Any]) -> Head:
+    return Head(
+        number=int(block["number"], 16),
+        timestamp=int(block["timestamp"], 16),
+        base_fee_wei=int(block.get("baseFeePerGas") or "0x0", 16),
+    )
+
+
+def _as_call(sender: str, action: Action) -> dict[str, str]:
+    return {"from": sender, "to": action.to, "data": action.data, "value": hex(action.value_wei)}
+
+
+def _receipt(told: dict[str, Any]) -> Receipt:
+    return Receipt(
+        tx_hash=told["transactionHash"],
+        block=int(told["blockNumber"], 16),
+        succeeded=int(told["status"], 16) == 1,
+        to=told["to"] or "",
+        logs=tuple(Log(topics=tuple(log["topics"]), data=log["data"]) for log in told["logs"]),
+    )

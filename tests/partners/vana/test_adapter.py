@@ -1,0 +1,148 @@
+"""Configuration is refused in sentences; the chain is compared with it at start; the signer's gaps are filled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from partners.base import PUSH, REVOKE, SignedTx, SignerView
+from partners.errors import MisconfiguredError, TransientError
+from partners.sandbox.chain.deploy import key_address
+from partners.vana.adapter import PROVE, REFINE, REGISTER, REWARD, WITHDRAW, VanaPartner
+from partners.vana.signature import sign_transaction
+from tests.partners.vana.world import World
+
+NOBODY = "0x" + "11" * 20
+
+
+def refusal(world: World, **changes: str) -> str:
+    with pytest.raises(MisconfiguredError) as caught:
+        VanaPartner("vana", world.options(**changes))
+    return caught.value.message
+
+
+def wrong(world: World, **changes: str) -> str:
+    with pytest.raises(MisconfiguredError) as caught:
+        world.partner(**changes).check()
+    return caught.value.message
+
+
+def transfers(world: World, partner: VanaPartner, count: int) -> list[SignedTx]:
+    fields: dict[str, Any] = {"to": NOBODY, "data": "0x", "value": 1, "gas": 21_000}
+    fees = {"maxFeePerGas": 5 * 10**9, "maxPriorityFeePerGas": 10**9, "chainId": world.addresses.chain_id}
+    key = world.chain.keys["signer"]
+    return [sign_transaction(key, {**fields, **fees, "nonce": nonce}) for nonce in range(count)]
+
+
+def test_its_signer_is_the_keys_address(world: World) -> None:
+    assert world.partner().signer == key_address(world.chain.keys["signer"])
+
+
+def test_the_flow_follows_the_configuration(world: World) -> None:
+    refiner = {"refine": "yes", "refiner_url": "http://refiner.invalid", "refiner_id": "1"}
+
+    assert world.partner().active_steps(PUSH) == (*REGISTER, "forget")
+    assert world.partner(request_proof="yes").active_steps(PUSH) == (*REGISTER, *PROVE, "forget")
+    assert world.partner(**refiner).active_steps(PUSH) == (*REGISTER, *REFINE, "forget")
+    whole = world.partner(request_proof="yes", reward="yes", **refiner)
+    assert whole.active_steps(PUSH) == whole.steps == (*REGISTER, *PROVE, *REFINE, *REWARD, "forget")
+    assert whole.active_steps(REVOKE) == WITHDRAW
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"request_proof": "yes", "tee_pool": ""}, "vana: tee_pool is not set; request_proof = yes needs it"),
+        ({"refine": "yes", "refiner_id": "1"}, "vana: refiner_url is not set; refine = yes needs it"),
+        ({"refine": "yes", "refiner_url": "http://r"}, "vana: refiner_id is not set; refine = yes needs it"),
+        ({"reward": "yes"}, "vana: reward = yes needs request_proof = yes, since only proved files are rewarded"),
+        ({"private_key": "00" * 32}, "vana: private_key: this is no private key of secp256k1"),
+        ({"chain_id": "moksha"}, "chain_id cannot be 'moksha'; it should hold the chain's id: 1480 (mainnet), 14800"),
+        ({"registry": "0x12"}, "registry cannot be '0x12'; it should hold the DataRegistry's address"),
+        ({"rpc_url": "ws://node"}, "rpc_url cannot be 'ws://node'"),
+        ({"file_owner": "user"}, "file_owner cannot be 'user'; it should hold signer or owner"),
+    ],
+)
+def test_a_wrong_configuration_is_refused(world: World, changes: dict[str, str], message: str) -> None:
+    assert message in refusal(world, **changes)
+
+
+def test_a_wrong_private_key_is_not_shown(world: World) -> None:
+    assert "abc123" not in refusal(world, private_key="abc123")
+
+
+def test_what_was_checked_is_told(world: World) -> None:
+    partner, places = world.partner(request_proof="yes"), world.addresses
+
+    assert list(partner.check()) == [
+        "The node is on chain 14800.",
+        f"A contract lives at {places.registry} (registry).",
+        f"A contract lives at {places.dlp} (dlp).",
+        f"A contract lives at {places.tee_pool} (tee_pool).",
+        "The registry is version 2 and open.",
+        f"The DLP {places.dlp} has a public key.",
+        f"The signer {partner.signer} holds 1000000.0000 of the chain's coin.",
+    ]
+
+
+def test_another_chain_is_noticed(world: World) -> None:
+    assert wrong(world, chain_id="1480") == (
+        "vana: check: the node is on chain 14800, chain_id says 1480; correct rpc_url or chain_id"
+    )
+
+
+@pytest.mark.parametrize("option", ["registry", "dlp", "tee_pool"])
+def test_an_address_without_contract_is_noticed(world: World, option: str) -> None:
+    message = wrong(world, request_proof="yes", **{option: NOBODY})
+
+    assert message == f"vana: check: no contract lives at {NOBODY} on chain 14800; correct {option}"
+
+
+def test_another_version_is_noticed(world: World) -> None:
+    assert "the registry is version 2, registry_version says 3" in wrong(world, registry_version="3")
+
+
+def test_a_paused_registry_is_noticed(world: World) -> None:
+    world.chain.admin.transact("registry", "pause")
+
+    assert "the registry is paused by Vana; resume when it is open again" in wrong(world)
+
+
+def test_a_signer_without_money_is_noticed(world: World) -> None:
+    message = wrong(world, private_key="22" * 32)
+
+    assert message.endswith("holds nothing; fund it for gas")
+
+
+def test_a_contract_of_another_kind_is_noticed(world: World) -> None:
+    message = wrong(world, dlp=world.addresses.tee_pool)
+
+    assert message.endswith(
+        f"publicKey: {world.addresses.tee_pool} refuses to be read (not_the_contract); check the address and the chain"
+    )
+
+
+def test_a_node_that_is_away_is_no_wrong_configuration(world: World) -> None:
+    partner = world.partner()
+    world.arm("rpc_500")
+
+    with pytest.raises(TransientError):
+        partner.check()
+
+
+def test_what_the_node_does_not_know_is_broadcast_in_nonce_order(world: World) -> None:
+    partner = world.partner()
+    signed = transfers(world, partner, 4)
+    partner.client.send(signed[0].raw)
+    world.node.mine()
+    partner.client.send(signed[1].raw)
+
+    view = partner.look_at_signer(signed[::-1])
+
+    assert view == SignerView(mined=1, pending=4)
+    assert [entry["nonce"] for entry in world.broadcasts()] == [0, 1, 2, 3]
+
+
+def test_a_signer_without_open_transactions_is_looked_at_too(world: World) -> None:
+    assert world.partner().look_at_signer([]) == SignerView(mined=0, pending=0)
