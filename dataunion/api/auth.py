@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.auth.models import AnonymousUser
@@ -72,11 +72,14 @@ class KeyThrottle(BaseThrottle):
 
     window_s: ClassVar[int] = 60
 
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+
     def allow_request(self, request: Request, view: APIView) -> bool:
         """Count this request and say whether it is within the limit."""
         if not isinstance(request.auth, ApiKey):
             return True
-        now = time.time()
+        now = self._clock()
         self._left_s = self.window_s - now % self.window_s
         counter = f"api-requests-{request.auth.pk}-{int(now // self.window_s)}"
         cache.add(counter, 0, 2 * self.window_s)

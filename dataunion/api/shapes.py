@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from dataunion.models import DataUnion, RetryRun, SyncAttempt, SyncJob
@@ -19,7 +20,12 @@ _RUN = ("id", "filter", "asked_by", "state", "total", "wanted", "done", "created
 
 
 def _pick(row: Any, names: Iterable[str]) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in names}
+    return {name: _cut(getattr(row, name)) for name in names}
+
+
+def _cut(value: Any) -> Any:
+    """Cut a time to milliseconds: all that MongoDB keeps, so that the same row is answered the same way again."""
+    return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value
 
 
 def show_records(records: Sequence[DataUnion]) -> list[dict[str, Any]]:

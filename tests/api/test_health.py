@@ -1,0 +1,67 @@
+"""What load balancers and probes are told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.test import Client
+from django.utils import timezone
+
+from dataunion.models import TaskLease
+from dataunion.sync import tick
+
+
+def test_the_process_is_up_whatever_the_database_does() -> None:
+    response = Client().get("/healthz")
+
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.django_db
+def test_it_is_ready_before_the_first_tick() -> None:
+    response = Client().get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok", "database": "ok", "migrations": "ok", "last_tick_s": None}
+
+
+@pytest.mark.django_db
+def test_the_age_of_the_last_tick_is_told() -> None:
+    tick.tick()
+    TaskLease.objects.filter(name="tick").update(ran_at=timezone.now() - timedelta(seconds=90))
+
+    age_s = Client().get("/readyz").json()["last_tick_s"]
+
+    assert 90 <= age_s < 120
+
+
+@pytest.mark.django_db
+def test_a_database_that_is_not_migrated_is_not_ready() -> None:
+    MigrationRecorder(connection).record_unapplied("dataunion", "0001_initial")
+
+    response = Client().get("/readyz")
+
+    assert response.status_code == 503
+    found = response.json()
+    assert found["status"] == "not ready"
+    assert found["migrations"].endswith(" missing; run ./run manage migrate")
+
+
+def test_a_database_that_cannot_be_asked_is_not_ready() -> None:
+    response = Client().get("/readyz")  # pytest-django refuses the database to a test without its mark
+
+    assert response.status_code == 503
+    assert response.json() == {
+        "status": "not ready",
+        "database": "unreachable (RuntimeError)",
+        "migrations": "unknown",
+        "last_tick_s": None,
+    }
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_is_only_read(path: str) -> None:
+    assert Client().post(path).status_code == 405
