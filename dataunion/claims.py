@@ -22,6 +22,7 @@ from dataunion.models import NEVER, DataUnion, SyncJob
 from dataunion.models.expressions import literal
 from dataunion.publication import in_one_transaction, publish
 from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, REOPENABLE, Attempt, Outcome, Status
+from partners.base import PUSH
 
 _POISON_CRASHES = 2
 FAILING_LIMIT = 10_000
@@ -158,9 +159,10 @@ def _end(job: SyncJob, ending: Ending, now: datetime) -> None:
         job.lease_until = NEVER  # a wait has nothing to publish
         return
     job.lease_until = now + timedelta(seconds=conf().sync_lease_s)
-    entry: dict[str, Any] = dict(ending.receipt, is_synced=ending.status == Status.DONE)
-    if ending.status == Status.DONE:
-        entry["synced_at"] = now.isoformat()
+    done = ending.status == Status.DONE
+    entry: dict[str, Any] = dict(ending.receipt, is_synced=done and job.kind == PUSH)
+    if done:
+        entry["synced_at" if job.kind == PUSH else "withdrawn_at"] = now.isoformat()
         job.error_class = job.error_message = ""
     elif attempt is not None:
         job.error_class, job.error_message = attempt.error_class, attempt.error_message

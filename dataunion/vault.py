@@ -20,10 +20,15 @@ from django.conf import settings
 _VERSION = b"\x01"
 _HEAD = 1 + 8
 _WRAPPED = 12 + 32 + 16
+_SHORTEST = _HEAD + _WRAPPED + 12 + 16
 
 
 class VaultError(Exception):
     """The envelope cannot be opened: unknown key, wrong row, or damaged bytes."""
+
+
+class UnknownKeyError(VaultError):
+    """The key that sealed this is not in the ring; putting it back opens the envelope again."""
 
 
 def new_key() -> str:
@@ -51,10 +56,12 @@ def seal(data: bytes, *belongs_to: object) -> bytes:
 
 
 def _unwrap(envelope: bytes, aad: bytes) -> bytes:
+    if envelope[:1] != _VERSION or len(envelope) < _SHORTEST:
+        raise VaultError("sealed bytes do not belong to this row, or are damaged")
     key_id = envelope[1:_HEAD]
     key = _ring().get(key_id)
-    if envelope[:1] != _VERSION or key is None:
-        raise VaultError(f"no key {key_id.hex()} in DATAUNION_VAULT_KEYS; put back the key that sealed this")
+    if key is None:
+        raise UnknownKeyError(f"no key {key_id.hex()} in DATAUNION_VAULT_KEYS; put back the key that sealed this")
     try:
         return key.decrypt(envelope[_HEAD : _HEAD + 12], envelope[_HEAD + 12 : _HEAD + _WRAPPED], aad)
     except InvalidTag:

@@ -6,7 +6,9 @@ are saved in one statement, guarded by the lease; whoever lost a job takes no fu
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -20,14 +22,22 @@ from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import DataUnion, Partner, SyncJob
-from dataunion.state import Outcome, PartnerEntry, Status
+from dataunion.state import Outcome, Status
 from dataunion.sync import gates
 from dataunion.sync.decisions import Situation, decide, is_limit, peace_s
 from dataunion.sync.dispatch import nudge
-from dataunion.sync.items import MissingRecordError, Unready, build_items, is_orphan, load_payloads
-from partners.base import Item, Rewind, StepResult
+from dataunion.sync.items import MissingRecordError, Unready, build_items, is_orphan, load_payloads, snooze_s
+from partners.base import PUSH, Item, Rewind, StepResult
 from partners.base import Partner as Adapter
-from partners.errors import BlockedError, MisconfiguredError, NotReady, PartnerError, TransientError, UnknownOutcome
+from partners.errors import (
+    BlockedError,
+    MisconfiguredError,
+    NotReady,
+    PartnerError,
+    PermanentError,
+    TransientError,
+    UnknownOutcome,
+)
 
 log = logging.getLogger(__name__)
 _FINISHED = "finished"  # the step after the last
@@ -47,7 +57,7 @@ class Chunk:
         self.row, self.adapter, self.threads, self.signer = row, adapter, threads, signer
         self.jobs: dict[UUID, SyncJob] = {job.pk: job for job in jobs}  # those still in our hands
         self.items: dict[UUID, Item] = {}
-        self.started = db_now()
+        self.started, self.renewed = db_now(), time.monotonic()
         self.successes = self.failures = 0
 
     def run(self) -> None:
@@ -60,10 +70,16 @@ class Chunk:
             if group:
                 self._run_step(step, group, steps)
         self._complete()
-        if self.successes or self.failures:
-            with gate.hold(self.row.name) as held:
-                if held:
-                    held.report(self.successes, self.failures)
+        self._report()
+
+    def _report(self) -> None:
+        """Tell the breaker; a probe that came to nothing is handed back."""
+        probing = bool(self.row.breaker and self.row.breaker.get("open_until"))
+        if not (self.successes or self.failures or probing):
+            return
+        with gate.hold(self.row.name) as held:
+            if held:
+                held.report(self.successes, self.failures)
 
     @staticmethod
     def _is_at(job: SyncJob, step: str, names: tuple[str, ...]) -> bool:
@@ -79,23 +95,38 @@ class Chunk:
                 errors[pk] = item
                 continue
             self.items[pk] = item
-            refusal = gates.find_refusal(records[self.jobs[pk].record_id], self.row.name) if records else None
-            if refusal:
-                errors[pk] = BlockedError(refusal)
+            error = self._refusal(item, records.get(self.jobs[pk].record_id))
+            if error:
+                errors[pk] = error
         self._leave(errors, "")
 
+    def _refusal(self, item: Item, record: DataUnion | None) -> Exception | None:
+        """Say what forbids this item. A gate that breaks lets nothing through, and takes nobody else down."""
+        if not self.adapter.active_steps(item.kind):
+            return PermanentError(f"{self.row.name}: the adapter has no steps to {item.kind} a record")
+        if record is None or item.kind != PUSH:
+            return None
+        try:
+            refusal = gates.find_refusal(record, self.row.name)
+        except Exception as error:
+            return error
+        return BlockedError(refusal) if refusal else None
+
     def _run_step(self, step: str, group: dict[UUID, Item], steps: Mapping[str, tuple[str, ...]]) -> None:
-        if step in self.adapter.payload_steps:
-            loaded = load_payloads(group.values())
-            group = {pk: loaded[item.record_id] for pk, item in group.items()}
-        many = getattr(self.adapter, f"{step}_many", None)
-        results = self._run_many(many, group) if many else self._run_threads(getattr(self.adapter, step), group)
-        errors = {pk: result for pk, result in results.items() if isinstance(result, Exception)}
-        rewinds = {pk: result for pk, result in results.items() if isinstance(result, Rewind)}
+        self._renew_in_time()
+        results = self._call(step, {pk: item for pk, item in group.items() if pk in self.jobs})
         saved: dict[str, list[SyncJob]] = {}
+        rewinds: dict[UUID, Rewind] = {}
+        errors: dict[UUID, Exception] = {}
         for pk, result in results.items():
-            if isinstance(result, Mapping):
-                self._merge(pk, result)
+            if pk not in self.jobs:
+                continue  # lost while the step ran
+            error = self._take_in(pk, result)
+            if error:
+                errors[pk] = error
+            elif isinstance(result, Rewind):
+                rewinds[pk] = result
+            else:
                 names = steps[self.jobs[pk].kind]
                 following = (*names, _FINISHED)[names.index(step) + 1]
                 saved.setdefault(following, []).append(self.jobs[pk])
@@ -103,15 +134,36 @@ class Chunk:
         self._rewind(rewinds)
         self._leave(errors, step)
 
+    def _call(self, step: str, group: dict[UUID, Item]) -> dict[UUID, StepResult | Exception]:
+        unopened: dict[UUID, StepResult | Exception] = {}
+        if step in self.adapter.payload_steps:
+            loaded = load_payloads(group.values())
+            found = {pk: loaded[item.record_id] for pk, item in group.items()}
+            unopened = {pk: result for pk, result in found.items() if isinstance(result, Exception)}
+            group = {pk: result for pk, result in found.items() if isinstance(result, Item)}
+        many = getattr(self.adapter, f"{step}_many", None)
+        results = self._run_many(many, group) if many else self._run_threads(getattr(self.adapter, step), group)
+        return unopened | results
+
+    def _take_in(self, pk: UUID, result: StepResult | Exception) -> Exception | None:
+        """Put a step's answer into the job; return what speaks against it."""
+        if isinstance(result, Exception):
+            return result
+        try:
+            self._merge(pk, result.changes if isinstance(result, Rewind) else result)
+        except Exception as error:  # what the step returned is no JSON object: its bug, and this job's only
+            return error
+        return None
+
     def _run_many(
         self, many: Callable[..., Mapping[str, StepResult | Exception]], group: dict[UUID, Item]
     ) -> dict[UUID, StepResult | Exception]:
         book = ledger.DbLedger(self.signer) if self.signer else None
         try:
             results = many(list(group.values()), book)
+            return {pk: results[item.record_id] for pk, item in group.items()}
         except Exception as error:  # a bug in one step must not take the worker down
             return dict.fromkeys(group, error)
-        return {pk: results[item.record_id] for pk, item in group.items()}
 
     def _run_threads(
         self, method: Callable[[Item], StepResult], group: dict[UUID, Item]
@@ -128,13 +180,19 @@ class Chunk:
             results[pk] = error if isinstance(error, Exception) else future.result()
         return results
 
+    def _renew_in_time(self) -> None:
+        """Prolong the leases when a third of their time has passed, also of jobs that wait for a later step."""
+        if time.monotonic() - self.renewed > conf().sync_lease_s / 3:
+            self._renew()
+
     def _renew(self) -> None:
-        now = db_now()
+        now, self.renewed = db_now(), time.monotonic()
         ours = claims.renew(list(self.jobs.values()), now)
         if self.signer:
             self.signer.renew(now)
         for pk in set(self.jobs) - ours:
             log.warning("sync.lease.lost", extra={"partner": self.row.name, "job": str(pk)})
+            self._forget(pk)
 
     def _merge(self, pk: UUID, changes: Mapping[str, Any]) -> None:
         """Put a step's results into the job; a value of None takes a key away."""
@@ -154,7 +212,6 @@ class Chunk:
 
     def _rewind(self, rewinds: Mapping[UUID, Rewind]) -> None:
         for pk, back in rewinds.items():
-            self._merge(pk, back.changes)
             now = db_now()
             claims.rewind(self.jobs[pk], back.step, now + timedelta(seconds=back.after_s), now)
             self._forget(pk)
@@ -172,26 +229,22 @@ class Chunk:
                 if is_orphan(job, now):
                     claims.drop(job)
                     continue
-                error = Unready("The record is not there yet.", after_s=30.0)
+                error = Unready("The record is not there yet.", after_s=snooze_s(job, now))
             self._account(error, job, step)
             at = Situation(job=job, partner=self.row, step=step, started=self.started, now=now)
             endings.append((job, decide(at, error)))
         claims.settle(endings, now)
-        waiting = [self.jobs[pk].record_id for pk, error in errors.items() if isinstance(error, Unready)]
+        waiting = [self.jobs[pk] for pk, error in errors.items() if isinstance(error, Unready)]
         for pk in errors:
             self._forget(pk)
         self._wake_again(waiting, now)
 
-    def _wake_again(self, record_ids: list[UUID], now: datetime) -> None:
-        """Close the gap in which a requirement was met between our look at it and our letting go."""
-        if not record_ids or not self.adapter.requires:
+    def _wake_again(self, jobs: list[SyncJob], now: datetime) -> None:
+        """Close the gap in which what a job waits for came between our look and our letting go."""
+        if not jobs:
             return
-        ready = [
-            record.pk
-            for record in DataUnion.objects.filter(pk__in=record_ids)
-            if all(PartnerEntry.parse(record.partners.get(n, {})).is_synced for n in self.adapter.requires)
-        ]
-        claims.bring_forward(ready, [self.row.name], now)
+        made = build_items(jobs, self.adapter.requires)
+        claims.bring_forward([job.record_id for job in jobs if isinstance(made[job.pk], Item)], [self.row.name], now)
 
     def _account(self, error: Exception, job: SyncJob, step: str) -> None:
         """Tell the log, the breaker and the partner's row of an error."""
@@ -208,6 +261,8 @@ class Chunk:
             gate.ask_for_peace(self.row.name, db_now() + timedelta(seconds=peace_s(error)))
         elif isinstance(error, TransientError | UnknownOutcome):
             self.failures += 1
+        elif isinstance(error, PermanentError) and (error.http_status or error.code):
+            self.successes += 1  # the partner answered: it lives
         elif isinstance(error, MisconfiguredError):
             roster.pause(self.row, reason=error.message, by="system")
 
@@ -226,9 +281,13 @@ class Chunk:
             nudge((row.name, roster.queue(row)) for row in roster.find_partners() if row.name in dependents)
 
     def _ending(self, at: Situation, item: Item) -> Ending:
+        attempt = at.attempt(Outcome.SYNCED)
+        if item.kind != PUSH:
+            return Ending(status=Status.DONE, due_at=at.now, attempt=attempt)
         try:
             receipt, refs = dict(self.adapter.receipt(item)), list(self.adapter.refs(item))
+            json.dumps(receipt)
         except Exception as error:
+            self._account(error, at.job, at.step)
             return decide(at, error)
-        attempt = at.attempt(Outcome.SYNCED)
         return Ending(status=Status.DONE, due_at=at.now, attempt=attempt, receipt=receipt, refs=refs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +12,8 @@ from dataunion import claims, vault
 from dataunion.conf import conf
 from dataunion.models import PAYLOADS, DataUnion, Payload, SyncJob
 from dataunion.state import PartnerEntry
-from partners.base import Item, Owner, Required
-from partners.errors import NotReady
+from partners.base import PUSH, Item, Owner, Required
+from partners.errors import MisconfiguredError, NotReady, PartnerError, PermanentError
 
 WAIT_S = 900.0
 
@@ -33,8 +33,18 @@ def build_items(jobs: Sequence[SyncJob], requires: Sequence[str]) -> dict[UUID, 
     made: dict[UUID, Item | Exception] = {}
     for job in jobs:
         record = records.get(job.record_id)
-        made[job.pk] = _build(job, record, data.get(job.record_id), requires) if record else MissingRecordError()
+        try:
+            made[job.pk] = _build(job, record, data.get(job.record_id), requires) if record else MissingRecordError()
+        except vault.VaultError as error:
+            made[job.pk] = _unopened(job.partner, error)
     return made
+
+
+def _unopened(partner: str, error: vault.VaultError) -> PartnerError:
+    """Say what becomes of a job whose sealed data does not open: only its own, unless the key itself is missing."""
+    if isinstance(error, vault.UnknownKeyError):
+        return MisconfiguredError(f"{partner}: stored data cannot be opened: {error}")
+    return PermanentError(f"{partner}: stored data cannot be opened: {error}", kind="damaged")
 
 
 def _load_facts(records: Iterable[DataUnion]) -> dict[UUID, Mapping[str, Any]]:
@@ -52,16 +62,13 @@ def _load_facts(records: Iterable[DataUnion]) -> dict[UUID, Mapping[str, Any]]:
 def _build(
     job: SyncJob, record: DataUnion, facts: Mapping[str, Any] | None, requires: Sequence[str]
 ) -> Item | Exception:
-    if facts is None:
+    needed = requires if job.kind == PUSH else ()  # taking back waits for nobody, not even for data
+    missing = [name for name in needed if not _entry(record, name).is_synced]
+    if facts is None and job.kind == PUSH:
         return Unready("The record's data has not been handed in yet.", after_s=WAIT_S)
-    required = {}
-    for name in requires:
-        entry = PartnerEntry.parse(record.partners.get(name, {}))
-        if not entry.is_synced:
-            return Unready(f"Waits for {name}.", after_s=conf().sync_requirement_s)
-        sealed = vault.from_text(entry.retry_data) if entry.retry_data else None
-        retry_data = vault.open_json(sealed, "sync", record.pk, name)
-        required[name] = Required(entry=entry.receipt, retry_data=retry_data)
+    if missing:
+        return Unready(f"Waits for {missing[0]}.", after_s=conf().sync_requirement_s)
+    facts = facts or {"schema_name": "", "recorded_at": None, "owner": None}
     owner = facts["owner"] or {}
     return Item(
         record_id=str(record.pk),
@@ -74,28 +81,49 @@ def _build(
         recorded_at=facts["recorded_at"],
         owner=Owner(**owner) if owner else None,
         saved=claims.open_saved(job),
-        required=required,
+        required={name: _required(record, name) for name in requires if _entry(record, name).is_synced},
     )
 
 
-def load_payloads(items: Iterable[Item]) -> dict[str, Item]:
-    """Return the items with their payload in clear, by record id."""
+def _entry(record: DataUnion, partner: str) -> PartnerEntry:
+    return PartnerEntry.parse(record.partners.get(partner, {}))
+
+
+def _required(record: DataUnion, partner: str) -> Required:
+    entry = _entry(record, partner)
+    sealed = vault.from_text(entry.retry_data) if entry.retry_data else None
+    return Required(entry=entry.receipt, retry_data=vault.open_json(sealed, "sync", record.pk, partner))
+
+
+def load_payloads(items: Iterable[Item]) -> dict[str, Item | PartnerError]:
+    """Return the items with their payload in clear, or why it does not open; by record id."""
     by_type: dict[str, list[Item]] = {}
     for item in items:
         by_type.setdefault(item.data_type, []).append(item)
-    loaded = {}
+    loaded: dict[str, Item | PartnerError] = {}
     for data_type, group in by_type.items():
         model = PAYLOADS[data_type]
         sealed = dict(model._default_manager.filter(pk__in=[i.record_id for i in group]).values_list("pk", "payload"))
         for item in group:
-            loaded[item.record_id] = replace(item, payload=_open(model, UUID(item.record_id), sealed))
+            loaded[item.record_id] = _with_payload(item, model, sealed)
     return loaded
 
 
-def _open(model: type[Payload], pk: UUID, sealed: Mapping[UUID, Any]) -> bytes:
-    return vault.open_sealed(bytes(sealed[pk]), model._meta.db_table, pk)
+def _with_payload(item: Item, model: type[Payload], sealed: Mapping[UUID, Any]) -> Item | PartnerError:
+    pk = UUID(item.record_id)
+    if pk not in sealed:
+        return PermanentError(f"{item.partner}: the record's data is gone; hand it in again", kind="damaged")
+    try:
+        return replace(item, payload=vault.open_sealed(bytes(sealed[pk]), model._meta.db_table, pk))
+    except vault.VaultError as error:
+        return _unopened(item.partner, error)
 
 
-def is_orphan(job: SyncJob, now: Any) -> bool:
+def snooze_s(job: SyncJob, now: datetime) -> float:
+    """Return when to look again for a record that is not there: soon at first, since it is on its way in."""
+    return min(30.0, max(1.0, (now - job.created_at).total_seconds()))
+
+
+def is_orphan(job: SyncJob, now: datetime) -> bool:
     """Say whether the job's record has been missing for so long that it will not come any more."""
     return bool(now - job.created_at > timedelta(seconds=conf().sync_orphan_s))
