@@ -46,7 +46,10 @@ def report_sync(
         entry = fresh.entry(partner)
         job = SyncJob.objects.filter(record_id=record.pk, partner=partner).first()
         now = db_now()
-        if job is not None:
+        if job is not None and job.outcome is not None:
+            publish([job], now)  # what has been committed must be told before something newer takes its place
+            stored = False
+        elif job is not None:
             stored = _report_on_job(job, entry, is_synced, error_message, sealed, now)
         elif is_synced:
             stored = _report_synced(fresh, partner, entry, sealed, now)
