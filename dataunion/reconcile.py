@@ -18,6 +18,7 @@ from dataunion.state import PartnerEntry, Status
 log = logging.getLogger(__name__)
 _SLICE = 500
 _YOUNG = timedelta(minutes=2)  # younger records may still be on their way in
+_SAFE = timedelta(minutes=1)
 
 
 def audit(now: datetime, *, after: object = None, limit: int = _SLICE) -> int:
@@ -47,7 +48,7 @@ def audit_records(records: list[DataUnion], now: datetime) -> int:
 def _mend(record: DataUnion, partner: str, job: SyncJob | None, now: datetime) -> str | None:
     entry = record.entry(partner)
     if job is None:
-        return None if entry.is_synced or entry.withdrawn_at else _make_job(record, partner, entry)
+        return None if entry.is_synced or entry.withdrawn_at else _make_job(record, partner, entry, now)
     if job.status == Status.DONE:
         if job.lease_until < now:
             publish([job], now)
@@ -58,17 +59,19 @@ def _mend(record: DataUnion, partner: str, job: SyncJob | None, now: datetime) -
         return "deleted the job of a synced entry" if deleted else None
     if entry.is_synced:
         changes = {"is_synced": False, "fence": job.fence, "error_message": job.error_message or None}
-        return (
-            "entry follows the job" if write_entry(record.pk, partner, changes, now, at_most_fence=job.fence) else None
-        )
+        follows = write_entry(record.pk, partner, changes, now, exact_fence=entry.fence)
+        return "entry follows the job" if follows else None
     return None
 
 
-def _make_job(record: DataUnion, partner: str, entry: PartnerEntry) -> str | None:
-    """Make the missing job, unless the record changed since it was read."""
+def _make_job(record: DataUnion, partner: str, entry: PartnerEntry, now: datetime) -> str | None:
+    """Make the missing job, unless the record changed since it was read: it may have been synced meanwhile.
+
+    It is due a little later, so that nobody takes it before that is known.
+    """
     try:
         with transaction.atomic():
-            SyncJob.objects.create(
+            job = SyncJob.objects.create(
                 record=record,
                 partner=partner,
                 user_hash=record.user_hash,
@@ -77,7 +80,11 @@ def _make_job(record: DataUnion, partner: str, entry: PartnerEntry) -> str | Non
                 runs=entry.attempts,
                 fence=entry.fence + 1,
                 saved=vault.from_text(entry.retry_data) if entry.retry_data else None,
+                due_at=now + _SAFE,
             )
     except IntegrityError:
+        return None
+    if DataUnion.objects.get(pk=record.pk).entry(partner) != entry:
+        SyncJob.objects.filter(pk=job.pk, fence=job.fence, status=job.status).delete()
         return None
     return "made the missing job"
