@@ -109,8 +109,7 @@ class DbLedger:
         return max(self._lease.view.pending, -1 if last is None else last + 1)
 
     def _insert(self, item: Item, step: str, generation: int, signed: SignedTx) -> bool:
-        if not self._lease.renew(db_now()):
-            raise NotReady("The signer's lease went to another worker.", after_s=1.0)
+        self._keep_lease()
         try:
             with transaction.atomic():
                 ChainTx.objects.create(
@@ -128,6 +127,10 @@ class DbLedger:
             return False
         return True
 
+    def _keep_lease(self) -> None:
+        if not self._lease.renew(db_now()):
+            raise NotReady("The signer's lease went to another worker.", after_s=1.0)
+
     def find(self, item: Item, step: str) -> Sequence[SignedTx]:
         """Return every transaction signed for this record and step, oldest first."""
         rows = self._rows(item, step).order_by("generation")
@@ -140,6 +143,7 @@ class DbLedger:
         if signed.tx_hash not in row.hashes:
             row.hashes = [*row.hashes, signed.tx_hash]
             row.raw = self._seal(item, signed)
+            self._keep_lease()
             row.save(update_fields=["hashes", "raw"])
         return signed
 
