@@ -57,9 +57,15 @@ def get_partner(name: str) -> Partner:
 
 
 def read_config(row: Partner) -> dict[str, Any]:
-    """Return the options in force, secrets in clear: settings' defaults under the row's own. Never show it."""
+    """Return the options in force, secrets in clear: settings' defaults under the row's own. Never show it.
+
+    Raises MisconfiguredError where the stored secrets do not open.
+    """
     defaults = settings.PARTNERS.get(row.name, {}).get("OPTIONS", {})
-    return {**defaults, **row.config, **vault.open_json(row.secrets, "partners", row.pk)}
+    try:
+        return {**defaults, **row.config, **vault.open_json(row.secrets, "partners", row.pk)}
+    except vault.VaultError as error:
+        raise MisconfiguredError(f"{row.name}: its stored secrets cannot be opened: {error}") from None
 
 
 def configure(row: Partner, *, config: dict[str, Any], secrets: dict[str, str] | None = None) -> None:
