@@ -130,12 +130,17 @@ def _from_object(name: str, value: Any) -> Source:
     unknown = set(value) - _FIELDS
     if missing or unknown:
         parts = [f"lacks {', '.join(sorted(missing))}"] if missing else []
-        parts += [f"has unknown fields {', '.join(sorted(unknown))}"] if unknown else []
+        # Without their names, which may be somebody's data.
+        parts += [f"has {len(unknown)} other fields than {', '.join(sorted(_FIELDS))}"] if unknown else []
         return Source(name, problem="; ".join(parts))
     try:
         return Source(name, _new_record(value))
     except InvalidRecordError as error:
         return Source(name, problem=str(error))
+    except RecursionError:
+        return Source(name, problem="is nested too deeply")
+    except UnicodeEncodeError:
+        return Source(name, problem="holds half of a surrogate pair, which is no text")
 
 
 def _new_record(value: dict[str, Any]) -> NewRecord:

@@ -20,7 +20,7 @@ from dataunion import claims, roster, vault
 from dataunion.conf import conf
 from dataunion.models import PAYLOADS, DataUnion, Partner, SyncJob
 from dataunion.models._fields import uuid7
-from dataunion.models.record import DATA_ID_MAX_CHARS, USER_HASH_PATTERN
+from dataunion.models.record import DATA_ID_MAX_CHARS, SCHEMA_NAME_MAX_CHARS, USER_HASH_PATTERN
 from dataunion.publication import in_one_transaction
 from dataunion.state import LIVE, DataType, PartnerEntry
 from dataunion.sync import tick
@@ -104,8 +104,10 @@ def _validate(new: NewRecord) -> None:
         raise InvalidRecordError("user_hash", "user_hash should be 1 to 128 letters, digits, - or _")
     if new.data_type not in list(DataType):
         raise InvalidRecordError("data_type", f"data_type should be one of: {', '.join(DataType)}")
-    if not isinstance(new.data_id, str) or not 0 < len(new.data_id) <= DATA_ID_MAX_CHARS or "\x00" in new.data_id:
+    if not _is_text(new.data_id, DATA_ID_MAX_CHARS) or not new.data_id:
         raise InvalidRecordError("data_id", f"data_id should be 1 to {DATA_ID_MAX_CHARS} characters")
+    if not _is_text(new.schema_name, SCHEMA_NAME_MAX_CHARS):
+        raise InvalidRecordError("schema", f"schema should be a name of at most {SCHEMA_NAME_MAX_CHARS} characters")
     if new.payload is not None and len(new.payload) > conf().ingest_max_payload_bytes:
         raise TooLargeError(
             f"payload has {len(new.payload)} bytes; the limit is {conf().ingest_max_payload_bytes} bytes"
@@ -113,9 +115,16 @@ def _validate(new: NewRecord) -> None:
     _validate_owner(new.owner)
 
 
+def _is_text(value: object, max_chars: int) -> bool:
+    """Say whether every database can store this: no NUL, no half of a surrogate pair."""
+    return isinstance(value, str) and len(value) <= max_chars and not re.search("[\x00\ud800-\udfff]", value)
+
+
 def _validate_owner(owner: dict[str, str] | None) -> None:
     if owner is None:
         return
+    if not isinstance(owner, dict):
+        raise InvalidRecordError("owner", "owner should be an object with address and public_key")
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", str(owner.get("address", ""))):
         raise InvalidRecordError("owner", "owner.address should be 0x and 40 hexadecimal digits")
     if not re.fullmatch(r"(04[0-9a-fA-F]{128})?", str(owner.get("public_key", ""))):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 USER_HASH_PATTERN = r"[A-Za-z0-9_-]{1,128}"
 DATA_ID_MAX_CHARS = 512
+SCHEMA_NAME_MAX_CHARS = 100
 
 
 class DataUnion(models.Model):
@@ -122,7 +123,7 @@ class Payload(models.Model):
     payload = models.BinaryField()
     size_bytes = models.IntegerField()
     digest = models.CharField(max_length=64)
-    schema_name = models.CharField(max_length=100, default="", blank=True)
+    schema_name = models.CharField(max_length=SCHEMA_NAME_MAX_CHARS, default="", blank=True)
     recorded_at = models.DateTimeField(null=True)
     owner = models.JSONField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
