@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from django.conf import settings
@@ -29,13 +30,22 @@ class Conf:
     api_requests_per_minute: int = 6000  # for each API key
 
     @classmethod
-    def load(cls, env: Any) -> Conf:
-        """Read every field from the environment `env` (django-environ); raises on a value of the wrong kind."""
-        values: dict[str, Any] = {}
-        for field in fields(cls):
-            read = env.int if isinstance(field.default, int) else env.float
-            values[field.name] = read(f"DATAUNION_{field.name.upper()}", default=field.default)
+    def load(cls, env: Mapping[str, str]) -> Conf:
+        """Read the environment. Raises ValueError, which names the variable and what it should hold."""
+        values: dict[str, Any] = {field.name: _read(env, field) for field in fields(cls)}
         return cls(**values)
+
+
+def _read(env: Mapping[str, str], field: Field[Any]) -> int | float:
+    name = f"DATAUNION_{field.name.upper()}"
+    kind, holds = (int, "a whole number") if isinstance(field.default, int) else (float, "a number")
+    try:
+        value: int | float = kind(env.get(name) or field.default)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} is wrong; it should hold {holds} above 0")
+    return value
 
 
 def conf() -> Conf:

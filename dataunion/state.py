@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+# "total" would be taken for the number of records, and "__" for a path into JSON.
+PARTNER_NAME_PATTERN = r"(?!total$)[a-z][a-z0-9]*([_-][a-z0-9]+)*"
+
 
 class DataType(StrEnum):
     """Kinds of records."""

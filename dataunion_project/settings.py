@@ -8,20 +8,22 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from dataunion.conf import Conf
+from dataunion.state import PARTNER_NAME_PATTERN
 from dataunion_project.local import embedded_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-EMBEDDED = not os.environ.get("DATABASE_URL")
+EMBEDDED = not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"))
 VAR_DIR = Path(os.environ.get("DATAUNION_VAR_DIR") or BASE_DIR / "var" / "local").resolve()
 _EMBEDDED_SECRETS = embedded_secrets(VAR_DIR) if EMBEDDED else {}
 
@@ -31,10 +33,9 @@ def _read(name: str, holds: str, parse: Callable[[str], Any], default: str | Non
     path = os.environ.get(f"{name}_FILE")
     try:
         value = Path(path).read_text().strip() if path else os.environ.get(name) or _EMBEDDED_SECRETS.get(name, default)
-    except OSError as error:
-        raise ImproperlyConfigured(
-            f"{name}_FILE cannot be read ({error.strerror}); {name} should hold {holds}"
-        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ImproperlyConfigured(f"{name}_FILE cannot be read ({cause}); {name} should hold {holds}") from None
     if value is None:
         raise ImproperlyConfigured(
             f"{name} is not set; it should hold {holds} (or {name}_FILE the path of such a file)"
@@ -73,25 +74,48 @@ def _secret(text: str) -> str:
 
 def _database(text: str) -> dict[str, Any]:
     if text.startswith(("mongodb://", "mongodb+srv://")):
-        from pymongo.uri_parser import parse_uri
-
-        name = parse_uri(text)["database"]
-        if not name:
+        name = urlsplit(text).path.strip("/")
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
             raise ValueError
         return {"ENGINE": "django_mongodb_backend", "HOST": text, "NAME": name}
     if text.startswith(("sqlite://", "postgres://", "postgresql://")):
-        return {**environ.Env.db_url_config(text)}
+        config = {**environ.Env.db_url_config(text)}
+        if config["NAME"]:
+            return config
     raise ValueError
 
 
+def _names(text: str) -> list[str]:
+    names = _list(text)
+    if any(not re.fullmatch(PARTNER_NAME_PATTERN, name) for name in names):
+        raise ValueError
+    return names
+
+
+def _starting(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError
+        return text.rstrip("/")
+
+    return parse
+
+
+def _level(text: str) -> str:
+    if text.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ValueError
+    return text.upper()
+
+
+_web, _broker = _starting("http", "https"), _starting("redis", "rediss")
 DEBUG = _read("DJANGO_DEBUG", "yes or no", _flag, "no")
 SECRET_KEY = _read("SECRET_KEY", "40 or more random characters", _secret)
 VAULT_KEYS = _read("DATAUNION_VAULT_KEYS", "keys of 32 bytes in base64, newest first, separated by commas", _keys)
 DIGEST_KEY = _read("DATAUNION_DIGEST_KEY", "a key of 32 bytes in base64", _key)
 ALLOWED_HOSTS = _read("DJANGO_ALLOWED_HOSTS", "host names separated by commas", _list, "127.0.0.1,localhost")
 CSRF_TRUSTED_ORIGINS = _read("DJANGO_CSRF_TRUSTED_ORIGINS", "origins (https://…) separated by commas", _list, "")
-BASE_URL = _read("DATAUNION_BASE_URL", "the address at which staff open DataUnion", str, "http://127.0.0.1:8000")
-BROKER_URL = _read("REDIS_URL", "the broker's address, redis://host:port/number", str, "redis://127.0.0.1:6379/0")
+BASE_URL = _read("DATAUNION_BASE_URL", "https:// and the name at which staff open it", _web, "http://127.0.0.1:8000")
+BROKER_URL = _read("REDIS_URL", "the broker's address, redis://host:port/number", _broker, "redis://127.0.0.1:6379/0")
 DATABASES = {
     "default": _read(
         "DATABASE_URL",
@@ -112,9 +136,9 @@ elif not MONGODB:
     DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
 
 try:
-    DATAUNION = Conf.load(env)
-except (ValueError, environ.ImproperlyConfigured) as error:
-    raise ImproperlyConfigured(f"A DATAUNION_* setting should hold a number: {error}") from None
+    DATAUNION = Conf.load(os.environ)
+except ValueError as error:
+    raise ImproperlyConfigured(str(error)) from None
 
 
 def _partner(name: str) -> dict[str, Any]:
@@ -127,7 +151,8 @@ def _partner(name: str) -> dict[str, Any]:
 
 # Names, in the order in which people see them. Each one's options come from variables that start with its name.
 PARTNERS = {
-    name: _partner(name) for name in _read("DATAUNION_PARTNERS", "names separated by commas", _list, "akave,vana")
+    name: _partner(name)
+    for name in _read("DATAUNION_PARTNERS", "names (a-z, 0-9, _, -) separated by commas", _names, "akave,vana")
 }
 # Dotted paths of functions (record) -> reason or None, asked before anything is sent.
 DATAUNION_SYNC_GATES = _read("DATAUNION_SYNC_GATES", "dotted paths separated by commas", _list, "")
@@ -252,7 +277,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {
         "handlers": ["stderr"],
-        "level": _read("DATAUNION_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", str, "INFO"),
+        "level": _read("DATAUNION_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", _level, "INFO"),
     },
     "loggers": {"urllib3": {"level": "WARNING"}, "botocore": {"level": "WARNING"}, "faker": {"level": "WARNING"}},
 }

@@ -182,7 +182,7 @@ class Migration(migrations.Migration):
             name='Partner',
             fields=[
                 ('id', models.UUIDField(db_column='_id', default=dataunion.models._fields.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=40, unique=True, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_-]*$')])),
+                ('name', models.CharField(max_length=40, unique=True, validators=[django.core.validators.RegexValidator('^(?!total$)[a-z][a-z0-9]*([_-][a-z0-9]+)*$')])),
                 ('adapter', models.CharField(max_length=100)),
                 ('state', models.CharField(choices=[('on', 'on'), ('off', 'off'), ('paused', 'paused')], default=dataunion.state.PartnerState['ON'], max_length=8)),
                 ('state_reason', models.TextField(blank=True, default='')),

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from dataunion.models._fields import Key
 from dataunion.models.job import NEVER
-from dataunion.state import PartnerState
+from dataunion.state import PARTNER_NAME_PATTERN, PartnerState
 
 
 class Partner(models.Model):
@@ -19,7 +19,7 @@ class Partner(models.Model):
     """
 
     id = Key()
-    name = models.CharField(max_length=40, unique=True, validators=[RegexValidator(r"^[a-z][a-z0-9_-]*$")])
+    name = models.CharField(max_length=40, unique=True, validators=[RegexValidator(f"^{PARTNER_NAME_PATTERN}$")])
     adapter = models.CharField(max_length=100)  # short name in partners.registry, or a dotted path
     state = models.CharField(max_length=8, default=PartnerState.ON, choices=[(s.value, s.value) for s in PartnerState])
     state_reason = models.TextField(default="", blank=True)
