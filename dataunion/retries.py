@@ -6,7 +6,7 @@ restarts.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -59,14 +59,16 @@ def count_matching(wanted: dict[str, Any]) -> tuple[int, int]:
 def start_run(wanted: dict[str, Any], *, by: str) -> RetryRun:
     """Start a bulk retry and answer at once; the caller nudges."""
     total, reopenable = count_matching(wanted)
-    run = RetryRun.objects.create(filter=wanted, asked_by=by, total=total, wanted=reopenable)
-    advance(run, db_now())
+    now = db_now()  # jobs' times are the database's, too
+    run = RetryRun.objects.create(filter=wanted, asked_by=by, total=total, wanted=reopenable, created_at=now)
+    advance(run, now)
     return run
 
 
 def advance(run: RetryRun, now: datetime) -> None:
     """Reopen the next part of a run: all of it on SQL, one page elsewhere."""
-    jobs = matching(run.filter).filter(changed_at__lte=run.created_at, status__in=REOPENABLE)
+    asked_at = run.created_at + timedelta(milliseconds=1)  # times are cut to milliseconds
+    jobs = matching(run.filter).filter(changed_at__lt=asked_at, status__in=REOPENABLE)
     if connection.vendor == "mongodb":
         page: list[UUID] = list(jobs.order_by("changed_at").values_list("pk", flat=True)[:_PAGE])
         jobs, finished = SyncJob.objects.filter(pk__in=page), len(page) < _PAGE
