@@ -26,6 +26,7 @@ SEND_ANSWERS = (
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C", bound="Chain")
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not yet a decision
@@ -73,11 +74,11 @@ class Receipt:
     logs: tuple[Log, ...]
 
 
-def sensible(method: Callable[Concatenate[Chain, P], R]) -> Callable[Concatenate[Chain, P], R]:
+def sensible(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], R]:
     """Make an answer of another shape than asked for an error of this request only."""
 
     @wraps(method)
-    def guarded(self: Chain, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def guarded(self: C, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(self, *args, **kwargs)
         except NONSENSE:

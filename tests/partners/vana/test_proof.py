@@ -30,7 +30,7 @@ def tee(world: World) -> Server:
 
 @pytest.fixture
 def registered(world: World, tee: Server) -> Flow:
-    partner = world.partner(request_proof="yes", tee_timeout_s="300")
+    partner = world.partner(request_proof="yes", tee_timeout_s="100000")
     ledger = world.ledger(partner)
     return partner, ledger, world.until(partner, world.item(), "confirm_register", ledger)
 
@@ -154,7 +154,7 @@ def test_a_tee_that_never_proves_is_replaced_and_its_fee_comes_back(world: World
     arm(tee, "proof_never")
     item = world.until(partner, item, "run_proof", ledger, first="run_proof")
     assert isinstance(ask(partner, "await_proof", [item])[0], NotReady)
-    world.node.increase_time(1000)
+    world.node.increase_time(200_000)
     world.node.mine()
 
     back = world.answer(partner, "await_proof", item)
@@ -210,7 +210,7 @@ def test_a_tee_that_refuses_gets_its_time(requested: Flow, tee: Server) -> None:
 def test_a_tee_that_refuses_for_too_long_is_replaced(world: World, requested: Flow, tee: Server) -> None:
     partner, _, item = requested
     arm(tee, "runproof_500")
-    world.node.increase_time(1000)
+    world.node.increase_time(200_000)
     world.node.mine()
 
     assert world.answer(partner, "run_proof", item) == Rewind(step="prepare_request_proof")
@@ -300,3 +300,26 @@ def test_proof_asked_for_later_gets_secrets_of_its_own(world: World, tee: Server
     assert proved.saved["file_id"] == done.saved["file_id"] == 1
     assert proved.saved["proof"]["index"] == 1
     assert partner.verify(proved).present is True
+
+
+def test_a_completed_request_is_found(world: World, requested: Flow) -> None:
+    partner, ledger, item = requested
+    item = world.until(partner, item, "await_proof", ledger, first="run_proof")
+
+    prepared = world.answer(partner, "prepare_request_proof", item)
+
+    assert prepared["job_id"] == 1
+    assert jobs(world) == 1
+
+
+def test_proofs_are_read_page_by_page(world: World, requested: Flow) -> None:
+    partner, ledger, item = requested
+    forged = (b"\x11" * 65, (ONE, 1, "", "", ""))
+    data = abi.function(f"addProof(uint256,{abi.PROOF})").encode(1, forged)
+    for nonce in range(33):
+        world.transact("stranger", Action(to=world.addresses.registry, data=data), nonce=nonce)
+    world.node.mine(2)
+
+    done = world.until(partner, item, "await_proof", ledger, first="run_proof")
+
+    assert done.saved["proof"]["index"] == 34

@@ -11,7 +11,7 @@ from partners.errors import BlockedError, MisconfiguredError, PermanentError, Tr
 from partners.sandbox.chain.deploy import key_address, public_key, role_key
 from partners.testing import ask
 from partners.vana import abi
-from partners.vana.chain import Action
+from partners.vana.chain import Action, Refused
 from partners.vana.encoding import ecies_decrypt
 from tests.partners.vana.world import KEY, World
 
@@ -252,3 +252,20 @@ def test_verify_does_not_know_while_the_node_is_away(world: World) -> None:
     told = partner.verify(done)
 
     assert (told.present, told.detail) == (None, "vana: eth_call: answered 500")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "remedy"),
+    [
+        ("FileUrlAlreadyUsed", TransientError, "looking again"),
+        ("NotFileOwner", PermanentError, "NotFileOwner; compare its address and version"),
+        ("", PermanentError, "without a reason; compare its address and version"),
+    ],
+)
+def test_other_refusals_of_the_registry_are_decisions(
+    world: World, name: str, kind: type[Exception], remedy: str
+) -> None:
+    told = world.partner()._registration.refuse(Refused(name))
+
+    assert type(told) is kind
+    assert str(told).endswith(remedy)

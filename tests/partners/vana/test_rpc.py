@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +12,8 @@ from partners.http import HttpClient
 from partners.vana.chain import Action, Refused
 from partners.vana.client import VanaClient
 from partners.vana.rpc import Rpc, RpcError
-from tests.partners.wire import Wire, answer
+from tests.partners.vana.node import error, start_node
+from tests.partners.wire import answer
 
 HERE, SIGNER = "0x" + "22" * 20, "0x" + "33" * 20
 Make = Callable[..., VanaClient]
@@ -26,27 +26,13 @@ def node() -> Iterator[Make]:
     started: list[Any] = []
 
     def start(told: dict[str, Any] | bytes) -> VanaClient:
-        def reply(connection: Any, request: bytes) -> None:
-            asked = json.loads(request.partition(b"\r\n\r\n")[2])
-            if isinstance(told, bytes):
-                connection.sendall(told)
-                return
-            many = asked if isinstance(asked, list) else [asked]
-            bodies = [{"jsonrpc": "2.0", "id": one["id"], **told.get(one["method"], {"result": None})} for one in many]
-            body = bodies[::-1] if isinstance(asked, list) else bodies[0]
-            connection.sendall(answer(200, json.dumps(body).encode(), Content_Type="application/json"))
-
-        wire, http = Wire(reply), HttpClient(partner="vana", deadline_s=2)
+        wire, http = start_node(told), HttpClient(partner="vana", deadline_s=2)
         started.extend([wire.stop, http.close])
         return VanaClient(Rpc(http, wire.url, "vana"), partner="vana", registry=HERE, tee_pool=HERE, dlp=HERE)
 
     yield start
     for stop in started:
         stop()
-
-
-def error(message: str, **fields: Any) -> dict[str, Any]:
-    return {"error": {"code": -32000, "message": message, **fields}}
 
 
 @pytest.mark.parametrize(

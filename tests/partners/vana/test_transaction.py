@@ -12,6 +12,7 @@ from partners.errors import MisconfiguredError, NotReady, TransientError, Unknow
 from partners.testing import MemoryLedger, ask
 from partners.vana.adapter import VanaPartner
 from partners.vana.chain import Action
+from tests.partners.vana.node import error, start_node
 from tests.partners.vana.world import World
 
 
@@ -345,3 +346,40 @@ def test_an_unavailable_node_is_transient(world: World) -> None:
 
     assert isinstance(broken, TransientError)
     assert broken.http_status == 500
+
+
+CHEAP = "max fee per gas less than block base fee"
+
+
+@pytest.mark.parametrize("step", ["send_register", "confirm_register"])
+def test_a_price_that_became_too_low_is_raised(world: World, step: str) -> None:
+    _, item, _ = sent(world)
+    block = {"number": "0x50", "timestamp": "0x20", "baseFeePerGas": hex(20 * 10**9)}
+    told = {"eth_getBlockByNumber": block, "eth_blockNumber": "0x50", "eth_getTransactionCount": "0x0"}
+    node = start_node({**{k: {"result": v} for k, v in told.items()}, "eth_sendRawTransaction": error(CHEAP)})
+    partner = world.partner(rpc_url=node.url)
+
+    back = look(partner, item, step)
+    node.stop()
+
+    assert (back.step, back.changes["register_tx"]["again"]) == ("sign_register", True)
+    assert back.changes["register_tx"]["max_fee"] > 40 * 10**9
+
+
+@pytest.mark.parametrize("step", ["sign_register", "send_register"])
+def test_nothing_prepared_is_nothing_done(world: World, step: str) -> None:
+    partner = world.partner()
+    item = world.item(saved={"url": f"{world.files_url}/0", "register_tx": {"generation": 3, "reverts": 0}})
+
+    assert ask(partner, step, [item], world.ledger(partner)) == [{}]
+
+
+def test_another_transaction_at_our_nonce_is_waited_for_until_it_is_deep(world: World) -> None:
+    partner, item, _ = sent(world)
+    tx = {**item.saved["register_tx"], "hashes": ["0x" + "12" * 32]}
+    world.node.mine()
+
+    waits = look(partner, replace(item, saved={**item.saved, "register_tx": tx}))
+
+    assert isinstance(waits, NotReady)
+    assert "looking who used it" in waits.message

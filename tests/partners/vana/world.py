@@ -95,7 +95,7 @@ class World:
     def mine(self, after_s: float = 0.0) -> None:
         """Add a block, and let the threads of TEE and refiner come to something."""
         self.node.mine()
-        time.sleep(0.002)
+        time.sleep(0.005)
 
     def run(self, partner: VanaPartner, *items: Item, ledger: MemoryLedger | None = None, **options: Any) -> list[Item]:
         return run_chunk(partner, items, ledger or self.ledger(partner), wait=self.mine, **options)
