@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from partners.base import REVOKE, Item, Ledger, ManyResult, Partner, SignedTx, SignerView, StepResult, Verdict
-from partners.errors import MisconfiguredError, PartnerError
+from partners.errors import MisconfiguredError, PartnerError, TransientError
 from partners.http import HttpClient
 from partners.requirements import Option
 from partners.vana.checks import check
@@ -20,6 +21,8 @@ from partners.vana.rpc import Rpc
 from partners.vana.signature import address_of
 from partners.vana.transaction import Transaction
 from partners.vana.withdrawal import Withdrawal
+
+log = logging.getLogger(__name__)
 
 REGISTER = ("keys", "prepare_register", "sign_register", "send_register", "confirm_register")
 PROVE = (
@@ -98,8 +101,17 @@ class VanaPartner(Partner):
         waiting = sorted((tx for tx in unmined if tx.nonce >= mined and tx.raw), key=lambda tx: tx.nonce)
         for tx, known in zip(waiting, self.client.known([tx.tx_hash for tx in waiting]), strict=True):
             if not known:
-                self.client.send(tx.raw)
+                self._send_again(tx)
         return SignerView(mined=mined, pending=self.client.nonce(self._address, "pending"))
+
+    def _send_again(self, tx: SignedTx) -> None:
+        """Broadcast; what the node itself refuses must not keep the later ones from being sent."""
+        try:
+            self.client.send(tx.raw)
+        except TransientError as error:
+            if not error.code:
+                raise
+            log.warning("vana does not take transaction %s: %s", tx.tx_hash, error.message)
 
     # the steps
 

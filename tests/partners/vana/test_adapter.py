@@ -11,7 +11,9 @@ from partners.errors import MisconfiguredError, TransientError
 from partners.sandbox.chain.deploy import key_address
 from partners.vana.adapter import PROVE, REFINE, REGISTER, REWARD, WITHDRAW, VanaPartner
 from partners.vana.signature import sign_transaction
+from tests.partners.vana.node import error, start_node
 from tests.partners.vana.world import World
+from tests.partners.wire import answer
 
 NOBODY = "0x" + "11" * 20
 
@@ -28,7 +30,7 @@ def wrong(world: World, **changes: str) -> str:
     return caught.value.message
 
 
-def transfers(world: World, partner: VanaPartner, count: int) -> list[SignedTx]:
+def transfers(world: World, count: int) -> list[SignedTx]:
     fields: dict[str, Any] = {"to": NOBODY, "data": "0x", "value": 1, "gas": 21_000}
     fees = {"maxFeePerGas": 5 * 10**9, "maxPriorityFeePerGas": 10**9, "chainId": world.addresses.chain_id}
     key = world.chain.keys["signer"]
@@ -133,7 +135,7 @@ def test_a_node_that_is_away_is_no_wrong_configuration(world: World) -> None:
 
 def test_what_the_node_does_not_know_is_broadcast_in_nonce_order(world: World) -> None:
     partner = world.partner()
-    signed = transfers(world, partner, 4)
+    signed = transfers(world, 4)
     partner.client.send(signed[0].raw)
     world.node.mine()
     partner.client.send(signed[1].raw)
@@ -146,3 +148,33 @@ def test_what_the_node_does_not_know_is_broadcast_in_nonce_order(world: World) -
 
 def test_a_signer_without_open_transactions_is_looked_at_too(world: World) -> None:
     assert world.partner().look_at_signer([]) == SignerView(mined=0, pending=0)
+
+
+def refused_by(world: World, refusal: dict[str, Any] | bytes) -> SignerView:
+    """Look at a signer with one open transaction, at a node that refuses broadcasts."""
+    quantity = {"result": "0x0"}
+    told: Any = {"eth_getTransactionCount": quantity, "eth_sendRawTransaction": refusal}
+    node = start_node(told if isinstance(refusal, dict) else refusal)
+    partner = world.partner(rpc_url=node.url)
+    try:
+        return partner.look_at_signer(transfers(world, 1))
+    finally:
+        node.stop()
+
+
+def test_what_the_node_refuses_does_not_stop_the_others(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    assert refused_by(world, error("exceeds block gas limit")) == SignerView(mined=0, pending=0)
+    assert "exceeds block gas limit" in caplog.text
+
+
+def test_a_node_that_fails_is_not_taken_for_an_answer(world: World) -> None:
+    with pytest.raises(TransientError):
+        refused_by(world, answer(503, b""))
+
+
+def test_a_node_that_fails_at_a_broadcast_is_not_taken_for_an_answer(world: World) -> None:
+    world.arm("rpc_500", match="eth_sendRawTransaction")
+    partner = world.partner()
+
+    with pytest.raises(TransientError):
+        partner.look_at_signer(transfers(world, 1))
