@@ -198,7 +198,7 @@ def _first_job(new: NewRecord, row: Partner, pk: UUID, now: datetime) -> SyncJob
 def _store_payload(pk: UUID, new: NewRecord, payload: bytes) -> None:
     model = PAYLOADS[new.data_type]
     model._default_manager.create(
-        pk=pk,
+        id=pk,
         user_hash=new.user_hash,
         data_id=new.data_id,
         payload=vault.seal(payload, model._meta.db_table, pk),

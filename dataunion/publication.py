@@ -38,8 +38,8 @@ def publish(jobs: Iterable[SyncJob], now: datetime) -> None:
 
 def _publish_entry(job: SyncJob, now: datetime) -> None:
     changes = dict(job.outcome["entry"], fence=job.fence, attempts=job.runs)
-    finished = job.status == Status.DONE and job.saved is not None
-    changes["retry_data"] = vault.to_text(bytes(job.saved)) if finished else None
+    saved = job.saved if job.status == Status.DONE else None
+    changes["retry_data"] = None if saved is None else vault.to_text(bytes(saved))
     write_entry(job.record_id, job.partner, changes, now, at_most_fence=job.fence)
 
 

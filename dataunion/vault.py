@@ -98,7 +98,7 @@ def seal_json(value: Any, *belongs_to: object) -> bytes:
     return seal(json.dumps(value, separators=(",", ":")).encode(), *belongs_to)
 
 
-def open_json(envelope: bytes | None, *belongs_to: object) -> Any:
+def open_json(envelope: Any, *belongs_to: object) -> Any:
     """Open a sealed JSON object; {} for None. Raises VaultError."""
     return {} if envelope is None else json.loads(open_sealed(envelope, *belongs_to))
 

@@ -37,9 +37,9 @@ class Progress:
 
 def read_state() -> tuple[str, bool, bool]:
     """Return the line to show, whether all is settled, and whether all is synced."""
-    from dataunion import stats
+    from dataunion import roster, stats
     from dataunion.models import SyncJob
-    from dataunion.state import Status
+    from dataunion.state import PartnerState, Status
 
     totals = stats.read_totals()
     parts, settled, synced = [], True, True
@@ -49,4 +49,8 @@ def read_state() -> tuple[str, bool, bool]:
         parts.append(f"{name} {partner.synced}/{totals.records} synced, {retrying} retrying, {failed} failed")
         settled = settled and not partner.pending and not retrying
         synced = synced and partner.synced == totals.records
+    for row in roster.find_active():
+        if row.state == PartnerState.PAUSED:
+            parts.append(f"{row.name} is paused: {row.state_reason}")
+            settled, synced = True, False
     return "  |  ".join(parts), settled, synced

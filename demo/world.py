@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 from contextlib import ExitStack
@@ -75,15 +77,26 @@ class World:
 
         tee, refiner = free_port(), free_port()
         tee_url, refiner_url = f"http://127.0.0.1:{tee}", f"http://127.0.0.1:{refiner}"
-        chain = ("-m", "partners.sandbox.chain", "--port", "0", "--finalized-depth", "3", "--tee-url", tee_url)
+        chain = (
+            "-m",
+            "partners.sandbox.chain",
+            "--port",
+            "0",
+            "--finalized-depth",
+            "3",
+            "--cancel-delay-s",
+            "5",
+            "--tee-url",
+            tee_url,
+        )
         self.processes.start("chain", *chain)
         answer = self.processes.read_answer("chain")
         self.chain_url, self.addresses = answer["rpc_url"], answer["addresses"]
         where = FOLDER / "addresses.json"
-        common = ("--addresses", str(where))
-        where.write_text(_json(self.addresses))
-        self.processes.start("tee", "-m", "partners.sandbox", "tee", "--port", str(tee), *common)
-        self.processes.start("refiner", "-m", "partners.sandbox", "refiner", "--port", str(refiner), *common)
+        where.write_text(json.dumps(self.addresses))
+        for role, port in (("tee", tee), ("refiner", refiner)):
+            service = ("-m", "partners.sandbox", role, "--port", str(port), "--addresses", str(where))
+            self.processes.start(role, *service, "--private-key", role_key(role))
         self.processes.read_answer("tee")
         self.processes.read_answer("refiner")
         os.environ.update(
@@ -99,6 +112,9 @@ class World:
             VANA_REFINE="yes",
             VANA_REWARD="yes",
             VANA_CONFIRMATIONS="3",
+            VANA_POLL_S="1",
+            VANA_TEE_TIMEOUT_S="30",
+            VANA_ALLOW_PRIVATE="yes",
         )
 
     def start_broker(self) -> None:
@@ -130,16 +146,8 @@ def worker_of(partner: str) -> str:
     return f"worker-{partner}"
 
 
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, indent=1)
-
-
 def _take_folder(held: ExitStack) -> None:
     """Empty the demo's folder, unless another demo runs in it."""
-    import fcntl
-
     FOLDER.mkdir(parents=True, exist_ok=True)
     lock = held.enter_context((FOLDER.parent / "demo.lock").open("w"))
     try:

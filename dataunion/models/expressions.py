@@ -17,7 +17,7 @@ class MergeEntry(Func):
         self.partner, self.changes = partner, dict(changes)
         super().__init__(models.F("partners"), output_field=models.JSONField())
 
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
         """Set each key by its path; a merge patch would drop the nulls."""
         column, params = compiler.compile(self.get_source_expressions()[0])
         pairs: list[Any] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import models
 from django.utils import timezone
@@ -59,7 +60,7 @@ class SyncJob(models.Model):
     fence = models.BigIntegerField(default=1)
     step = models.CharField(max_length=40, default="", blank=True)  # the next step to run
     saved = models.BinaryField(null=True)  # step results, sealed
-    outcome = models.JSONField(null=True)  # stored by a move until it is published
+    outcome: models.JSONField[Any, Any] = models.JSONField(null=True)  # stored by a move until it is published
     error_class = models.CharField(max_length=20, default="", blank=True)
     error_message = models.TextField(default="", blank=True)
     created_at = models.DateTimeField(default=timezone.now)

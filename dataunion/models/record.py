@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -52,12 +52,12 @@ class DataUnion(models.Model):
         return f"{self.data_type} {self.data_id} of {self.user_hash}"
 
     @classmethod
-    def find_by_data_reference(cls, user_hash: str, data_type: str, data_id: str) -> Self | None:
+    def find_by_data_reference(cls, user_hash: str, data_type: str, data_id: str) -> DataUnion | None:
         """Return the record of this reference, or None."""
         return cls._default_manager.filter(user_hash=user_hash, data_type=data_type, data_id=data_id).first()
 
     @classmethod
-    def find_failed_syncs(cls, partner: str, data_type: str | None = None) -> list[Self]:
+    def find_failed_syncs(cls, partner: str, data_type: str | None = None) -> list[DataUnion]:
         """Return records that `partner` does not have because its last attempt ended in an error; newest first."""
         from dataunion.claims import find_failing_record_ids
 
