@@ -6,15 +6,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.decorators import display
 
 from dataunion.admin.badges import badge
-from dataunion.admin.base import ReadOnlyAdmin
-from dataunion.admin.filters import CreatedFilter, OutcomeFilter, PartnerFilter, as_uuid
+from dataunion.admin.base import ReadOnlyAdmin, as_uuid, find_or_404
+from dataunion.admin.filters import CreatedFilter, OutcomeFilter, PartnerFilter
 from dataunion.admin.words import WIDE, cut, say_duration, show_when
 from dataunion.models import SyncAttempt
 
@@ -48,28 +47,26 @@ class AttemptAdmin(ReadOnlyAdmin):
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         """Go to the record's page."""
         self.require_view(request)
-        attempt = SyncAttempt.objects.filter(pk=as_uuid(object_id)).first()
-        if attempt is None:
-            raise Http404("There is no such attempt.")
+        attempt = find_or_404(SyncAttempt.objects.all(), object_id, "There is no such attempt.")
         return HttpResponseRedirect(reverse("admin:dataunion_dataunion_change", args=[attempt.record_id]))
 
-    @display(description="outcome")
+    @admin.display(description="outcome")
     def ended(self, attempt: SyncAttempt) -> str:
         """Show how it ended."""
         return badge(attempt.outcome)
 
-    @display(description="record")
+    @admin.display(description="record")
     def shown_record(self, attempt: SyncAttempt) -> str:
         """Show the end of the record's id, with a link to its page."""
         url = reverse("admin:dataunion_dataunion_change", args=[attempt.record_id])
         return format_html('<a href="{}" class="text-link">…{}</a>', url, str(attempt.record_id)[-12:])
 
-    @display(description="took")
+    @admin.display(description="took")
     def took(self, attempt: SyncAttempt) -> str:
         """Show the duration."""
         return say_duration(attempt.duration_ms)
 
-    @display(description="error")
+    @admin.display(description="error")
     def error(self, attempt: SyncAttempt) -> str:
         """Show the beginning of the message."""
         if not attempt.error_message:
@@ -77,7 +74,7 @@ class AttemptAdmin(ReadOnlyAdmin):
         text = '<span title="{}" class="block max-w-sm whitespace-normal" style="{}">{}</span>'
         return format_html(text, attempt.error_message, WIDE, cut(attempt.error_message, 90))
 
-    @display(description="when")
+    @admin.display(description="when")
     def when(self, attempt: SyncAttempt) -> str:
         """Show when it began."""
         return show_when(attempt.started_at, timezone.now())

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.admin import ModelAdmin
 
 from dataunion.admin.paging import CursorChangeList
 
 ONE_SAVE = {"show_save_and_add_another": False, "show_save_and_continue": False}  # context of a form with one button
+Row = TypeVar("Row", bound=Model)
 OPERATE = "dataunion.operate"  # retry, pause, resume, test a connection
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Return the id that a person typed or pasted, or None."""
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
+
+
+def find_or_404(rows: QuerySet[Row], object_id: str, words: str) -> Row:
+    """Return the row of this id. Raises Http404 with these words."""
+    pk = as_uuid(object_id)
+    row = rows.filter(pk=pk).first() if pk else None
+    if row is None:
+        raise Http404(words)
+    return row
 
 
 def may_operate(request: HttpRequest) -> bool:
@@ -36,7 +55,7 @@ def name_of(request: HttpRequest) -> str:
 
 def note(request: HttpRequest, rows: Iterable[Model], message: str) -> None:
     """Write one line for each row into Django's log: what was done by whom."""
-    LogEntry.objects.log_actions(request.user.pk, list(rows), CHANGE, change_message=message)  # type: ignore[attr-defined]
+    LogEntry.objects.log_actions(request.user.pk, list(rows), CHANGE, message)  # type: ignore[arg-type]
 
 
 def go_back(request: HttpRequest, fallback: str) -> HttpResponse:
@@ -65,7 +84,7 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]
 
     def page_context(self, request: HttpRequest, title: str, **context: Any) -> dict[str, Any]:
         """Return what a page of our own needs to look like the others."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return {
             **self.admin_site.each_context(request),
             "model_admin": self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
@@ -13,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from dataunion import roster
+from dataunion.admin.base import as_uuid
 from dataunion.models import SyncJob
 from dataunion.state import FAILING, DataType, Outcome, Status
 
@@ -21,14 +21,6 @@ _RUN_FILTERS = ("partner", "status", "data_type", "error_class", "step")
 _OPEN = (Status.PENDING, Status.RUNNING, Status.RETRYING, Status.FAILED, Status.BLOCKED)
 ANY_ERROR, ON_THE_WAY = "error", "waiting"  # as in statistics: what failed, and the rest
 _GROUPS = {ANY_ERROR: FAILING, ON_THE_WAY: (Status.PENDING, Status.RUNNING)}
-
-
-def as_uuid(text: str) -> UUID | None:
-    """Return the id that a person typed or pasted, or None."""
-    try:
-        return UUID(text.strip())
-    except ValueError:
-        return None
 
 
 def statuses(value: str) -> tuple[str, ...]:

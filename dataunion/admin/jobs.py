@@ -8,15 +8,14 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.decorators import action, display
 
 from dataunion.admin import retrying
 from dataunion.admin.badges import badge
-from dataunion.admin.base import ReadOnlyAdmin, may_operate
+from dataunion.admin.base import ReadOnlyAdmin, as_uuid, find_or_404, may_operate
 from dataunion.admin.filters import (
     AgeFilter,
     ErrorFilter,
@@ -24,7 +23,6 @@ from dataunion.admin.filters import (
     StatusFilter,
     StepFilter,
     TypeFilter,
-    as_uuid,
 )
 from dataunion.admin.words import WIDE, cut, show_when
 from dataunion.models import SyncJob
@@ -90,9 +88,8 @@ class JobAdmin(ReadOnlyAdmin):
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         """Go to the record's page."""
         self.require_view(request)
-        job = SyncJob.objects.filter(pk=as_uuid(object_id)).first()
-        if job is None:
-            raise Http404("This work is done, or never was: look for its record.")
+        gone = "This work is done, or never was: look for its record."
+        job = find_or_404(SyncJob.objects.all(), object_id, gone)
         return HttpResponseRedirect(reverse("admin:dataunion_dataunion_change", args=[job.record_id]))
 
     def get_urls(self) -> list[URLPattern]:
@@ -112,31 +109,31 @@ class JobAdmin(ReadOnlyAdmin):
         """Ask, then retry all that match a filter."""
         return retrying.retry_matching(self, request)
 
-    @action(description="Retry the selected jobs", permissions=["operate"])
+    @admin.action(description="Retry the selected jobs", permissions=["operate"])
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[SyncJob]) -> HttpResponse | None:
         """Ask, then retry a selection."""
         return retrying.retry_selected(self, request, queryset)
 
-    @display(description="status")
+    @admin.display(description="status")
     def state(self, job: SyncJob) -> str:
         """Show the status."""
         return badge(job.status)
 
-    @display(description="record")
+    @admin.display(description="record")
     def shown_record(self, job: SyncJob) -> str:
         """Show whose record it is, with a link to its page."""
         url = reverse("admin:dataunion_dataunion_change", args=[job.record_id])
         link = '<a href="{}" title="{}" class="text-link">{}</a>'
         return format_html(link, url, f"{job.user_hash} · {job.record_id}", cut(job.user_hash, 16))
 
-    @display(description="due")
+    @admin.display(description="due")
     def due(self, job: SyncJob) -> str:
         """Show when it is sent next, in words."""
         if job.status in (Status.FAILED, Status.BLOCKED):
             return "when retried" if job.status == Status.FAILED else "when unblocked"
         return "being sent" if job.status == Status.RUNNING else show_when(job.due_at, timezone.now())
 
-    @display(description="error")
+    @admin.display(description="error")
     def error(self, job: SyncJob) -> str:
         """Show the class and the beginning of the message."""
         if not job.error_class:
@@ -144,12 +141,12 @@ class JobAdmin(ReadOnlyAdmin):
         text = '<span title="{}" class="block max-w-sm whitespace-normal" style="{}"><strong>{}</strong> {}</span>'
         return format_html(text, job.error_message, WIDE, job.error_class, cut(job.error_message, _LONGEST_ERROR))
 
-    @display(description="changed")
+    @admin.display(description="changed")
     def changed(self, job: SyncJob) -> str:
         """Show the last change."""
         return show_when(job.changed_at, timezone.now())
 
-    @display(description="mend")
+    @admin.display(description="mend")
     def mend(self, job: Any) -> str:
         """Show a button where a retry is possible. It belongs to a form outside the list's own."""
         if job.status not in REOPENABLE or not job.operable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -26,16 +27,16 @@ class CursorChangeList(ChangeList):
     """A change list ordered newest first by `model_admin.newest_by` (a column, or the key alone when empty)."""
 
     next_url = previous_url = ""
+    model_admin: Any
 
     def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Keep the cursors apart from the filters."""
         found: dict[str, Any] = super().get_filters_params(params)
         return {name: value for name, value in found.items() if name not in (_AFTER, _BEFORE)}
 
-    def get_query_string(self, new_params: dict[str, Any] | None = None, remove: list[str] | None = None) -> str:
+    def get_query_string(self, new_params: dict[str, Any] | None = None, remove: Iterable[str] | None = None) -> str:
         """Return a link that begins at the first page, unless it is one to another page."""
-        given = new_params or {}
-        return super().get_query_string(given, [*(remove or []), *({_AFTER, _BEFORE} - set(given))])
+        return super().get_query_string(new_params, [*(remove or ()), _AFTER, _BEFORE])
 
     def get_results(self, request: HttpRequest) -> None:
         """Read one page and one row more, which says whether there is another."""
@@ -48,11 +49,11 @@ class CursorChangeList(ChangeList):
         if back:
             rows.reverse()
         older, newer = (bool(rows), more) if back else (more, start is not None)
-        self.next_url = self.get_query_string({_AFTER: _write_cursor(rows[-1], column)}, [_BEFORE]) if older else ""
+        self.next_url = self.get_query_string({_AFTER: _write_cursor(rows[-1], column)}) if older else ""
         self.previous_url = ""
         if newer:
             cursor = {_BEFORE: _write_cursor(rows[0], column)} if rows else {}
-            self.previous_url = self.get_query_string(cursor, [_AFTER])
+            self.previous_url = self.get_query_string(cursor)
         self.model_admin.prepare_page(request, rows)
         self.result_list = rows
         self.result_count = len(rows)
@@ -60,7 +61,7 @@ class CursorChangeList(ChangeList):
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.can_show_all = self.multi_page = False
-        self.paginator = Pages(size)  # type: ignore[assignment]
+        self.paginator = Pages(size)
 
     def _read_cursor(self, text: str, column: str) -> tuple[Any, Any] | None:
         """Return what `_write_cursor` wrote; None for anything else."""

@@ -6,14 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import mark_safe
 
 from dataunion import roster
-from dataunion.admin.base import StaffAdmin, go_back, name_of, note, refuse_method, require_operator
+from dataunion.admin.base import StaffAdmin, find_or_404, go_back, name_of, note, refuse_method, require_operator
 from dataunion.admin.partner_forms import ReasonForm
 from dataunion.models import Partner
 from dataunion.state import PartnerState
@@ -86,7 +86,4 @@ def test_connection(model_admin: StaffAdmin, request: HttpRequest, pk: UUID) -> 
 
 
 def _find(pk: UUID) -> Partner:
-    row = Partner.objects.filter(pk=pk).first()
-    if row is None:
-        raise Http404("There is no such partner.")
-    return row
+    return find_or_404(Partner.objects.all(), str(pk), "There is no such partner.")

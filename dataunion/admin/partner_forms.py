@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminPasswordInput,
+    UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -64,11 +64,13 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Partner
-        fields = LIMITS
+        fields: tuple[str, ...] = LIMITS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, least in _LEAST.items():
+            if name not in self.fields:  # shown to someone who may only look
+                continue
             self.fields[name].label, self.fields[name].help_text = _LABELS[name], _HELP[name]
             self.fields[name].widget.attrs["min"] = least
 
@@ -95,7 +97,7 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
     def _check_options(self) -> None:
         if not self.adapter_options:
             return
-        kept = roster.read_config(self.instance) if self.instance.version > 1 else {}
+        kept = read_kept(self.instance) if self.instance.version > 1 else {}
         secret = {o.name: kept[o.name] for o in self.adapter_options if o.secret and o.name in kept}
         given = {**secret, **self.config(), **self.secrets()}
         wrong = problems(self.adapter_options, given)
@@ -126,6 +128,14 @@ class NewPartnerForm(LimitsForm):
         return name
 
 
+def read_kept(row: Partner) -> dict[str, Any]:
+    """Return the options in force; without the secrets when the vault cannot open them."""
+    try:
+        return roster.read_config(row)
+    except MisconfiguredError:
+        return dict(row.config)
+
+
 def with_options(base: type[LimitsForm], options: Iterable[Option], kept: dict[str, Any]) -> type[LimitsForm]:
     """Return the form with one field for each option; a kept secret is never shown, an empty field keeps it."""
     options = tuple(options)
@@ -146,7 +156,7 @@ def _option_field(option: Option, kept: dict[str, Any]) -> forms.Field:
         return forms.CharField(
             label=label,
             required=option.required and not is_kept,
-            widget=UnfoldAdminPasswordInput(attrs={"autocomplete": "new-password"}),
+            widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
             help_text=f"Holds {option.holds}. "
             + ("One is kept; leave empty to keep it." if is_kept else "Never shown again."),
         )

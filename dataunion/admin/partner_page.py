@@ -15,7 +15,6 @@ from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
 from dataunion.admin.words import show_when
 from dataunion.models import Partner
 from dataunion.state import PartnerState
-from dataunion.vault import VaultError
 from partners.breaker import Breaker
 from partners.errors import MisconfiguredError
 from partners.requirements import MASK, masked
@@ -50,7 +49,7 @@ def _configuration(row: Partner) -> list[tuple[str, str, str]]:
         return [("adapter", row.adapter, error.message)]
     try:
         kept = roster.read_config(row)
-    except VaultError:
-        kept = dict.fromkeys((o.name for o in options if o.secret), MASK)
+    except MisconfiguredError as error:
+        return [("secrets", MASK, error.message)]
     shown = masked(options, {**{o.name: o.default or "" for o in options}, **kept})
     return [(o.name, shown[o.name], o.holds) for o in options]

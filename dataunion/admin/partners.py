@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -9,15 +10,21 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
-from unfold.decorators import display
 
 from dataunion import roster
 from dataunion.admin import partner_acts
 from dataunion.admin.badges import breaker_badge, state_badge
-from dataunion.admin.base import ONE_SAVE, StaffAdmin, may_operate, name_of
+from dataunion.admin.base import ONE_SAVE, StaffAdmin, find_or_404, may_operate, name_of
 from dataunion.admin.figures import Queue, read_queues
-from dataunion.admin.filters import as_uuid
-from dataunion.admin.partner_forms import HTTP_ADAPTER, LIMITS, LimitsForm, NewPartnerForm, option_names, with_options
+from dataunion.admin.partner_forms import (
+    HTTP_ADAPTER,
+    LIMITS,
+    LimitsForm,
+    NewPartnerForm,
+    option_names,
+    read_kept,
+    with_options,
+)
 from dataunion.admin.partner_page import read_partner_page
 from dataunion.admin.words import show_when
 from dataunion.models import Partner
@@ -58,12 +65,10 @@ class PartnerAdmin(StaffAdmin):
         wrap = self.admin_site.admin_view
 
         def act(name: str) -> URLPattern:
-            view = getattr(partner_acts, name)
-            return path(
-                f"<uuid:pk>/{name.replace('_', '-')}/",
-                wrap(lambda request, pk: view(self, request, pk)),
-                name=f"dataunion_partner_{name}",
-            )
+            view = partial(getattr(partner_acts, name), self)
+            route = f"<uuid:pk>/{name.replace('_', '-')}/"
+            url: URLPattern = path(route, wrap(view), name=f"dataunion_partner_{name}")
+            return url
 
         return [act(name) for name in partner_acts.ACTS] + super().get_urls()  # type: ignore[no-any-return]
 
@@ -86,7 +91,7 @@ class PartnerAdmin(StaffAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """Show one partner, or the form for a new one."""
-        row = Partner.objects.filter(pk=as_uuid(object_id)).first() if object_id else None
+        row = find_or_404(Partner.objects.all(), object_id, "There is no such partner.") if object_id else None
         title = row.name if row else "Add an HTTP partner"
         page = read_partner_page(row, timezone.now()) if row else {}
         context = {"title": title, "subtitle": None, "may_operate": may_operate(request), **ONE_SAVE, **page}
@@ -94,7 +99,7 @@ class PartnerAdmin(StaffAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Return the form, with the options that are kept here."""
-        kept = roster.read_config(obj) if obj else {}
+        kept = read_kept(obj) if obj else {}
         base = LimitsForm if obj else NewPartnerForm
         fields = ["name", *LIMITS] if obj is None else list(LIMITS)
         form = with_options(base, options_kept_here(obj), kept) if self._may_write(request, obj) else base
@@ -125,32 +130,32 @@ class PartnerAdmin(StaffAdmin):
         roster.configure(obj, config=form.config(), secrets=form.secrets())
         roster.resume(obj, by=name_of(request))
 
-    @display(description="switch")
+    @admin.display(description="switch")
     def state_shown(self, row: Any) -> str:
         """Show on, paused or off."""
         return state_badge(row)
 
-    @display(description="answers")
+    @admin.display(description="answers")
     def breaker_shown(self, row: Any) -> str:
         """Show the circuit breaker."""
         return breaker_badge(row, timezone.now())
 
-    @display(description="waiting")
+    @admin.display(description="waiting")
     def waiting(self, row: Any) -> str:
         """Show how many are on their way."""
         return f"{row.queue.waiting:,}"
 
-    @display(description="failed")
+    @admin.display(description="failed")
     def failed(self, row: Any) -> str:
         """Show how many failed."""
         return f"{row.queue.failed:,}"
 
-    @display(description="oldest due")
+    @admin.display(description="oldest due")
     def oldest_due(self, row: Any) -> str:
         """Show since when the oldest due job waits."""
         return show_when(row.queue.oldest_due, timezone.now())
 
-    @display(description="switches")
+    @admin.display(description="switches")
     def buttons(self, row: Any) -> str:
         """Show what can be done."""
         return partner_acts.buttons(row) if row.operable else ""

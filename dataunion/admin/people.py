@@ -16,7 +16,6 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -35,7 +34,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, StaffAdmin):
+class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]
     """Staff."""
 
     form = UserChangeForm
@@ -135,9 +134,7 @@ class KeyAdmin(StaffAdmin):
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         """Show the key itself, in this answer only: it is kept nowhere."""
         context = self.page_context(request, "Copy the key now", name=obj.name, key=obj.shown_once)
-        response = TemplateResponse(request, "admin/dataunion/key.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "admin/dataunion/key.html", context)
 
     def revoke_view(self, request: HttpRequest, pk: Any) -> HttpResponse:
         """End a key now."""
@@ -150,12 +147,12 @@ class KeyAdmin(StaffAdmin):
             self.message_user(request, "The key opens nothing any more.")
         return go_back(request, reverse("admin:dataunion_apikey_changelist"))
 
-    @display(description="may")
+    @admin.display(description="may")
     def may(self, row: ApiKey) -> str:
         """Show the scopes."""
         return ", ".join(row.scopes)
 
-    @display(description="state")
+    @admin.display(description="state")
     def state(self, row: ApiKey) -> str:
         """Show whether it opens anything."""
         now = timezone.now()
@@ -168,17 +165,17 @@ class KeyAdmin(StaffAdmin):
         soon = row.expires_at - now < timedelta(days=14)
         return badge("paused" if soon else "on", "ends soon" if soon else "good", title=row.expires_at.isoformat())
 
-    @display(description="made")
+    @admin.display(description="made")
     def made(self, row: ApiKey) -> str:
         """Show when it was made."""
         return show_when(row.created_at, timezone.now())
 
-    @display(description="last used")
+    @admin.display(description="last used")
     def used(self, row: ApiKey) -> str:
         """Show when it was last used."""
         return show_when(row.last_used_at, timezone.now())
 
-    @display(description="revoke")
+    @admin.display(description="revoke")
     def revoke(self, row: Any) -> str:
         """Show the button."""
         if row.revoked_at is not None or not row.revocable:
@@ -196,12 +193,12 @@ class LogAdmin(ReadOnlyAdmin):
     list_select_related = ("user", "content_type")
     list_fullwidth = True
 
-    @display(description="when")
+    @admin.display(description="when")
     def when(self, entry: LogEntry) -> str:
         """Show when it was done."""
         return show_when(entry.action_time, timezone.now())
 
-    @display(description="what was done")
+    @admin.display(description="what was done")
     def done(self, entry: LogEntry) -> str:
         """Show what was done."""
         return entry.get_change_message()

@@ -7,20 +7,18 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from unfold.decorators import display
 
 from dataunion import roster
 from dataunion.admin.badges import record_badge
-from dataunion.admin.base import ReadOnlyAdmin, refuse_method
+from dataunion.admin.base import ReadOnlyAdmin, as_uuid, find_or_404, refuse_method
 from dataunion.admin.filters import (
     CreatedFilter,
     RecordPartnerFilter,
     RecordStatusFilter,
     TypeFilter,
-    as_uuid,
     statuses,
 )
 from dataunion.admin.paging import CursorChangeList
@@ -106,31 +104,29 @@ class RecordAdmin(ReadOnlyAdmin):
         if request.method not in ("GET", "HEAD"):
             return refuse_method("GET")
         self.require_view(request)
-        record = DataUnion.objects.filter(pk=as_uuid(object_id)).first()
-        if record is None:
-            raise Http404("There is no such record.")
+        record = find_or_404(DataUnion.objects.all(), object_id, "There is no such record.")
         title = f"{record.data_type} {cut(record.data_id, 60)}"
         context = self.page_context(request, title, record=record, **read_record_page(record, timezone.now()))
         return TemplateResponse(request, "admin/dataunion/record.html", context)
 
-    @display(description="user")
+    @admin.display(description="user")
     def user(self, record: DataUnion) -> str:
         """Show the user hash."""
         return cut(record.user_hash, 24)
 
-    @display(description="data id")
+    @admin.display(description="data id")
     def shown_id(self, record: DataUnion) -> str:
         """Show the data id."""
         return cut(record.data_id, 48)
 
-    @display(description="came in")
+    @admin.display(description="came in")
     def created(self, record: DataUnion) -> str:
         """Show when it came in."""
         return show_when(record.created_at, timezone.now())
 
 
 def _partner_column(name: str) -> Callable[[Any], str]:
-    @display(description=name)
+    @admin.display(description=name)
     def column(record: Any) -> str:
         return record_badge(record, name, record.open_jobs.get(name))
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from unfold.decorators import display
 
 from dataunion.admin.badges import badge
-from dataunion.admin.base import ReadOnlyAdmin, refuse_method
-from dataunion.admin.filters import as_uuid
+from dataunion.admin.base import ReadOnlyAdmin, find_or_404, refuse_method
 from dataunion.admin.words import say_filter, show_when
 from dataunion.models import RetryRun
 
@@ -44,9 +42,7 @@ class RunAdmin(ReadOnlyAdmin):
         if request.method not in ("GET", "HEAD"):
             return refuse_method("GET")
         self.require_view(request)
-        run = RetryRun.objects.filter(pk=as_uuid(object_id)).first()
-        if run is None:
-            raise Http404("There is no such retry run.")
+        run = find_or_404(RetryRun.objects.all(), object_id, "There is no such retry run.")
         jobs = reverse("admin:dataunion_syncjob_changelist")
         partner = run.filter.get("partner", "")
         context = {
@@ -62,22 +58,22 @@ class RunAdmin(ReadOnlyAdmin):
         page = self.page_context(request, "Retry run", **context)
         return TemplateResponse(request, "admin/dataunion/run.html", page)
 
-    @display(description="what")
+    @admin.display(description="what")
     def what(self, run: RetryRun) -> str:
         """Show the filter in words."""
         return say_filter(run.filter)
 
-    @display(description="state")
+    @admin.display(description="state")
     def shown_state(self, run: RetryRun) -> str:
         """Show the state."""
         return badge(run.state)
 
-    @display(description="progress")
+    @admin.display(description="progress")
     def progress(self, run: RetryRun) -> str:
         """Show the bar."""
         return progress_bar(run)
 
-    @display(description="asked")
+    @admin.display(description="asked")
     def started(self, run: RetryRun) -> str:
         """Show when it was asked for."""
         return show_when(run.created_at, timezone.now())
