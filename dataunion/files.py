@@ -13,6 +13,7 @@ from typing import Any
 
 from dataunion.ingest import InvalidRecordError, NewRecord
 from dataunion.state import BULK
+from partners.answers import parse_json
 
 SUFFIXES = (".json", ".ndjson", ".jsonl")
 _FIELDS = {"user_hash", "data_type", "data_id", "payload", "schema", "recorded_at", "owner"}
@@ -90,12 +91,9 @@ def _read_file(name: str, raw: bytes, lines: bool, documents: Documents | None) 
 
 def _read_part(name: str, raw: bytes, documents: Documents | None) -> Iterator[Source]:
     try:
-        value = json.loads(raw.decode(), parse_constant=_refuse_constant)
+        value = parse_json(raw)
     except UnicodeDecodeError:
         yield Source(name, problem="is not UTF-8 text")
-        return
-    except RecursionError:
-        yield Source(name, problem="is nested too deeply")
         return
     except ValueError as error:
         yield Source(name, problem=f"is not JSON: {_where(error)}")
@@ -110,10 +108,6 @@ def _read_part(name: str, raw: bytes, documents: Documents | None) -> Iterator[S
             yield _from_object(f"{name}#{position}", part)
     else:
         yield _from_object(name, value)
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is no JSON value")
 
 
 def _where(error: ValueError) -> str:

@@ -46,12 +46,19 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
 def parse_json(body: bytes) -> Any:
     """Return `body` as one JSON value in UTF-8, as RFC 8259 has it: no NaN, no byte order mark.
 
-    Raises ValueError, also for nesting over 200 deep: libraries raise the recursion limit so far that Python's parser
-    would overflow the stack and take the process down.
+    Raises ValueError, also for what `refuse_deep` refuses.
+    """
+    refuse_deep(body)
+    return json.loads(body.decode(), parse_constant=_refuse_constant)
+
+
+def refuse_deep(body: bytes) -> None:
+    """Raise ValueError for JSON nested over 200 deep.
+
+    Libraries raise the recursion limit so far that Python's parser would overflow the stack and take the process down.
     """
     if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _depth(body) > _MAX_DEPTH:
         raise ValueError("nested too deep")
-    return json.loads(body.decode(), parse_constant=_refuse_constant)
 
 
 def _depth(body: bytes) -> int:

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 
 from dataunion.api.errors import BodyTooLargeError
 from dataunion.conf import conf
+from partners.answers import refuse_deep
 
 _PART_BYTES = 1 << 16
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -59,6 +60,7 @@ def _read(stream: IO[bytes], length: int) -> bytes:
 def read_json(body: bytes) -> Any:
     """Return the value of a JSON text. Raises ParseError, whose message never quotes the text."""
     try:
+        refuse_deep(body)
         text = body.decode()
         value = json.loads(text, parse_constant=_refuse, parse_float=_float, object_pairs_hook=_object)
         if _SURROGATE.search(text):
@@ -67,8 +69,6 @@ def read_json(body: bytes) -> Any:
         raise ParseError(f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
     except UnicodeError:
         raise ParseError("The body is not text in UTF-8, or holds half of a surrogate pair.") from None
-    except RecursionError:
-        raise ParseError("The body is nested too deeply.") from None
     except ValueError as error:
         raise ParseError(f"The body is not JSON that can be kept: {error}.") from None
     return value

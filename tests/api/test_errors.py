@@ -90,7 +90,7 @@ def test_head_is_answered_as_get_is(ask: Ask, reader) -> None:
         ),
         (b'{"partner": "\xff"}', "The body is not text in UTF-8, or holds half of a surrogate pair."),
         (b'{"partner": "\\ud800"}', "The body is not text in UTF-8, or holds half of a surrogate pair."),
-        (b"[" * 100_000, "The body is nested too deeply."),
+        (b"[" * 100_000, "The body is not JSON that can be kept: nested too deep."),
         ('{"partner": "vana"}'.encode("utf-16"), "The body is not text in UTF-8, or holds half of a surrogate pair."),
     ],
 )
