@@ -133,6 +133,7 @@ class Partner:
     options: ClassVar[tuple[Option, ...]] = ()
     steps: ClassVar[tuple[str, ...]]
     revoke_steps: ClassVar[tuple[str, ...]] = ()
+    name_keys: ClassVar[tuple[str, ...]] = ()  # saved keys that name the remote object; without them it is named anew
     payload_steps: ClassVar[frozenset[str]] = frozenset()  # steps that get item.payload; the others get None
     timeout_s: ClassVar[float] = 30.0  # longest a single step may take; the lease must be longer
 

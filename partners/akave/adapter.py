@@ -58,6 +58,7 @@ class AkavePartner(Partner):
     )
     steps: ClassVar[tuple[str, ...]] = ("keys", "upload", "confirm")
     revoke_steps: ClassVar[tuple[str, ...]] = ("delete", "confirm_delete")
+    name_keys: ClassVar[tuple[str, ...]] = ("key",)
     payload_steps: ClassVar[frozenset[str]] = frozenset({"upload"})
 
     def __init__(self, name: str, config: Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> None:

@@ -1,0 +1,40 @@
+"""Sending a record under a new name: what helps when somebody else registered its URL."""
+
+from __future__ import annotations
+
+from dataunion import roster
+from dataunion.models import DataUnion, Partner
+from dataunion.reports import report_sync
+from partners.errors import MisconfiguredError
+
+
+class NotRenamableError(ValueError):
+    """The record cannot be sent under a new name; the message says why."""
+
+
+def send_under_new_name(record: DataUnion) -> list[str]:
+    """Store the record's object under a new name, and have those who need its URL begin anew with that.
+
+    For a URL that somebody else registered. Returns the partners that got work; the caller nudges.
+    Raises NotRenamableError when nobody stores it under a name, or its present name is registered by us.
+    """
+    storing = [row.name for row in roster.find_partners() if row.name in record.partners and _name_keys(row)]
+    waiting = [name for row in storing for name in roster.find_dependents(row) if name in record.partners]
+    registered = [name for name in waiting if record.entry(name).is_synced]
+    if not storing or registered:
+        why = f"{', '.join(registered)} holds its present name" if registered else "no partner stores it under a name"
+        raise NotRenamableError(f"This record cannot be sent under a new name: {why}.")
+    for row in roster.find_partners():
+        if row.name in storing:
+            kept = {k: v for k, v in record.retry_data(row.name).items() if k not in _name_keys(row)}
+            report_sync(record=record, partner=row.name, is_synced=False, retry_data=kept)
+    for name in waiting:
+        report_sync(record=record, partner=name, is_synced=False, retry_data={})
+    return [*storing, *waiting]
+
+
+def _name_keys(row: Partner) -> tuple[str, ...]:
+    try:
+        return roster.adapter_class(row).name_keys
+    except MisconfiguredError:
+        return ()
