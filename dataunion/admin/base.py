@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.contrib.admin import ShowFacets
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
@@ -101,6 +102,7 @@ class ReadOnlyAdmin(StaffAdmin):
     list_per_page = 50
     list_disable_select_all = True
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # each would be a count
     sortable_by: Sequence[str] = ()
     actions: Any = ()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Count, Max, Min
 
@@ -58,18 +57,12 @@ def read_queues(now: datetime) -> dict[str, Queue]:
 
 
 def read_causes() -> list[Cause]:
-    """Return the commonest causes of failure, each with the message of its latest job."""
+    """Return the commonest causes of failure, each with one of its messages."""
     names = ("partner", "step", "error_class")
-    groups = SyncJob.objects.failing().values_list(*names).annotate(n=Count("pk"), latest=Max("changed_at")).order_by()
-    found = sorted(groups, key=lambda row: (-row[3], row[:3]))[:_CAUSES]
-    return [_cause(row) for row in found]
-
-
-def _cause(row: tuple[Any, ...]) -> Cause:
-    partner, step, error_class, count, latest = row
-    same = SyncJob.objects.failing().filter(partner=partner, step=step, error_class=error_class, changed_at=latest)
-    example = same.values_list("error_message", flat=True).first() or ""
-    return Cause(partner=partner, step=step, error_class=error_class, count=count, example=example, latest=latest)
+    facts = {"n": Count("pk"), "latest": Max("changed_at"), "example": Max("error_message")}
+    groups = SyncJob.objects.failing().values(*names).annotate(**facts).order_by()
+    found = sorted(groups, key=lambda row: (-row["n"], *(row[name] for name in names)))[:_CAUSES]
+    return [Cause(count=row.pop("n"), **row) for row in found]
 
 
 def read_last_tick() -> datetime | None:

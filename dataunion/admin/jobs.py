@@ -37,18 +37,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     empty_words = "Every record is where it should be."
     newest_by = "changed_at"
-    list_display = (
-        "state",
-        "partner",
-        "data_type",
-        "shown_record",
-        "step",
-        "attempts",
-        "due",
-        "error",
-        "changed",
-        "mend",
-    )
+    list_display = ("state", "mend", "partner", "type", "shown_record", "step", "attempts", "due", "error", "changed")
     list_display_links = None
     list_filter = (PartnerFilter, StatusFilter, TypeFilter, ErrorFilter, StepFilter, AgeFilter)
     list_before_template = "admin/dataunion/jobs_head.html"
@@ -119,12 +108,17 @@ class JobAdmin(ReadOnlyAdmin):
         """Show the status."""
         return badge(job.status)
 
+    @admin.display(description="type")
+    def type(self, job: SyncJob) -> str:
+        """Show the data type."""
+        return job.data_type
+
     @admin.display(description="record")
     def shown_record(self, job: SyncJob) -> str:
         """Show whose record it is, with a link to its page."""
         url = reverse("admin:dataunion_dataunion_change", args=[job.record_id])
         link = '<a href="{}" title="{}" class="text-link">{}</a>'
-        return format_html(link, url, f"{job.user_hash} · {job.record_id}", cut(job.user_hash, 16))
+        return format_html(link, url, f"{job.user_hash} · {job.record_id}", cut(job.user_hash, 14))
 
     @admin.display(description="due")
     def due(self, job: SyncJob) -> str:

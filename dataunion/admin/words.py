@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from dataunion.models import NEVER
 
-WIDE = "min-width: min(18rem, 50vw)"  # of a column that holds a sentence
+WIDE = "min-width: min(15rem, 50vw)"  # of a column that holds a sentence
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _FIELDS = {
     "partner": "partner {}",
