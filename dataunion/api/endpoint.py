@@ -22,6 +22,7 @@ from dataunion.models import DataUnion
 class Endpoint(APIView):
     """A view that says which scope each of its methods needs; see auth.HasScope."""
 
+    http_method_names = ["get", "head", "post", "put"]
     scopes: ClassVar[Mapping[str, Scope]] = {}
     for_all_staff: ClassVar[bool] = False
 

@@ -39,15 +39,15 @@ INTERNAL = "Something is wrong on our side; it was logged. Ask again, or tell th
         "/api/%00",
     ],
 )
-@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "TRACE"])
-def test_an_unknown_path_is_not_found(ask: Ask, path: str, method: str) -> None:
-    assert_problem(ask(None, method, path), 404, NOWHERE)
+def test_an_unknown_path_is_not_found(ask: Ask, path: str) -> None:
+    for method in ("GET", "POST", "OPTIONS", "TRACE"):
+        assert_problem(ask(None, method, path), 404, NOWHERE)
 
 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "records", "GET, POST, HEAD"),
+        ("DELETE", "records", "GET, HEAD, POST"),
         ("GET", "/api/users/admin/retry-failed-syncs", "POST"),
         ("POST", "/api/users/admin/sync-stats", "GET, HEAD"),
         ("PATCH", "stats", "GET, HEAD"),
@@ -58,9 +58,7 @@ def test_a_method_that_a_path_does_not_have_is_said(ask: Ask, admin, method: str
     response = ask(admin, method, path)
 
     assert_problem(response, 405, f'Method "{method}" not allowed.')
-    assert set(response["Allow"].split(", ")) == set(allow.split(", ")) | (
-        {"OPTIONS"} if "OPTIONS" in response["Allow"] else set()
-    )
+    assert response["Allow"] == allow
 
 
 def test_head_is_answered_as_get_is(ask: Ask, reader) -> None:
