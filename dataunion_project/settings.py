@@ -279,7 +279,8 @@ LOGGING = {
         "handlers": ["stderr"],
         "level": _read("DATAUNION_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", _level, "INFO"),
     },
-    "loggers": {"urllib3": {"level": "WARNING"}, "botocore": {"level": "WARNING"}, "faker": {"level": "WARNING"}},
+    # Below that they write whole requests and commands.
+    "loggers": {name: {"level": "WARNING"} for name in ("urllib3", "botocore", "pymongo", "faker")},
 }
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
