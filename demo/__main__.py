@@ -126,7 +126,8 @@ def _stay(world: World, progress: Progress) -> None:
     if record is not None:
         record.update_partner_sync("akave", False, error_message="Reported to us: Akave says it has lost this one.")
     progress.say(f"The admin:   {world.web_url}/admin/")
-    progress.say(f"Sign in by:  {make_sign_in_link()}  (once, within a day)")
+    admin = User.objects.create_superuser(username="admin", password=None)
+    progress.say(f"Sign in by:  {make_link(admin)}  (once, within a day)")
     progress.say("Click this:  Open work, where one record is marked failed (somebody reported it lost); press Retry.")
     progress.say("It stays up until Ctrl-C.")
     while True:

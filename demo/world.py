@@ -113,7 +113,8 @@ class World:
             VANA_REWARD="yes",
             VANA_CONFIRMATIONS="3",
             VANA_POLL_S="1",
-            VANA_TEE_TIMEOUT_S="30",
+            VANA_TEE_TIMEOUT_S="60",
+            VANA_MAX_UNMINED="48",
             VANA_ALLOW_PRIVATE="yes",
         )
 

@@ -71,6 +71,8 @@ class SyncJob(models.Model):
     class Meta:
         db_table = "syncjobs"
         verbose_name = "open job"
+        verbose_name_plural = "open work"
+        permissions = [("operate", "Can retry, pause and resume")]
         constraints = [models.UniqueConstraint(fields=["record", "partner"], name="job_once")]
         indexes = [
             models.Index(fields=["partner", "status", "priority", "due_at"], name="job_due"),
@@ -78,7 +80,7 @@ class SyncJob(models.Model):
             models.Index(fields=["lease_until"], name="job_lease"),
             models.Index(fields=["user_hash"], name="job_user"),
             models.Index(fields=["record", "partner"], name="job_record"),
-            models.Index(fields=["changed_at"], name="job_changed"),
+            models.Index(fields=["changed_at", "id"], name="job_changed"),
         ]
 
     def __str__(self) -> str:

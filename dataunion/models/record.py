@@ -44,6 +44,7 @@ class DataUnion(models.Model):
             # Beside the unique one: MongoDB's unique indexes are partial there, and no query can use them.
             models.Index(fields=["user_hash", "data_type", "data_id"], name="record_reference"),
             models.Index(fields=["counted"], name="record_counted"),
+            models.Index(fields=["data_id"], name="record_data_id"),
             models.Index(fields=["created_at"], name="record_created"),
             models.Index(fields=["data_type", "created_at"], name="record_type_created"),
         ]
