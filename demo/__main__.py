@@ -118,9 +118,8 @@ def _wait(world: World, mischief: Mischief, progress: Progress) -> bool:
 
 def _stay(world: World, progress: Progress) -> None:
     """Leave one thing to mend, say where the admin is, and stay until Ctrl-C."""
-    from dataunion.signin import make_sign_in_link
-
-    from dataunion.models import DataUnion
+    from dataunion.models import DataUnion, User
+    from dataunion.signin import make_link
 
     record = DataUnion.objects.order_by("created_at").first()
     if record is not None:
