@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from partners.base import REVOKE, Item, Ledger, ManyResult, Partner, SignedTx, SignerView, StepResult, Verdict
-from partners.errors import MisconfiguredError, PartnerError, TransientError
+from partners.errors import MisconfiguredError, PartnerError
 from partners.http import HttpClient
 from partners.requirements import Option
 from partners.vana.checks import check
 from partners.vana.client import VanaClient
 from partners.vana.options import OPTIONS, Settings, find_lack, parse
 from partners.vana.proof import ProofRequest, TeeRun
+from partners.vana.rebroadcast import look_at_signer
 from partners.vana.refinement import Refinement
 from partners.vana.registration import Keys, Registration
 from partners.vana.reward import Reward
@@ -21,8 +21,6 @@ from partners.vana.rpc import Rpc
 from partners.vana.signature import address_of
 from partners.vana.transaction import Transaction
 from partners.vana.withdrawal import Withdrawal
-
-log = logging.getLogger(__name__)
 
 REGISTER = ("keys", "prepare_register", "sign_register", "send_register", "confirm_register")
 PROVE = (
@@ -97,21 +95,7 @@ class VanaPartner(Partner):
 
     def look_at_signer(self, unmined: Sequence[SignedTx]) -> SignerView:
         """Broadcast again what the node does not know, in nonce order."""
-        mined = self.client.nonce(self._address, "latest")
-        waiting = sorted((tx for tx in unmined if tx.nonce >= mined and tx.raw), key=lambda tx: tx.nonce)
-        for tx, known in zip(waiting, self.client.known([tx.tx_hash for tx in waiting]), strict=True):
-            if not known:
-                self._send_again(tx)
-        return SignerView(mined=mined, pending=self.client.nonce(self._address, "pending"))
-
-    def _send_again(self, tx: SignedTx) -> None:
-        """Broadcast; what the node itself refuses must not keep the later ones from being sent."""
-        try:
-            self.client.send(tx.raw)
-        except TransientError as error:
-            if not error.code:
-                raise
-            log.warning("vana does not take transaction %s: %s", tx.tx_hash, error.message)
+        return look_at_signer(self.client, self._address, unmined)
 
     # the steps
 

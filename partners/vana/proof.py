@@ -18,6 +18,7 @@ from partners.vana.signature import find_signer
 
 SEED = "Please sign to retrieve your encryption key"
 AGAIN = "prepare_request_proof"
+ASKED_TIMES = 4  # a TEE may lose its work without a word; it is asked so often before another one is
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ProofRequest:
             fee = self.client.read(self.client.tee_pool, abi.TEE_FEE)
             data = abi.REQUEST_PROOF.encode(item.saved["file_id"])
             return Action(to=self.client.tee_pool, data=data, value_wei=fee)
-        if is_overdue(self.client, self.settings, waiting[0]):
+        if is_overdue(self.client, self.settings, waiting[0], self.client.head().timestamp):
             return Action(to=self.client.tee_pool, data=abi.CANCEL_JOB.encode(waiting[0].job_id))
         return {"job_id": waiting[0].job_id}
 
@@ -86,7 +87,7 @@ class TeeRun:
             self.http.request("POST", f"{url.rstrip('/')}/RunProof", json=body, step="run_proof", unknown_on_lost=True)
         except PartnerError as error:
             return self._not_run(job, error)
-        return {}
+        return {"asked_at": self.client.head().timestamp}
 
     def wait(self, item: Item) -> StepResult:
         """Wait for the proof; then keep what it says, and forget the secrets that made it possible."""
@@ -95,9 +96,12 @@ class TeeRun:
             proof = self._find_ours(item, job)
             score, dlp_id, _, proof_url, _ = proof.data
             told = {"index": proof.index, "score": str(score), "dlp_id": dlp_id, "url": proof_url}
-            return {"proof": told, "ecies": None}
-        if job.status == CANCELED or is_overdue(self.client, self.settings, job):
+            return {"proof": told, "ecies": None, "asked_at": None}
+        now = self.client.head().timestamp
+        if job.status == CANCELED or is_overdue(self.client, self.settings, job, now):
             return Rewind(step=AGAIN)
+        if now > item.saved.get("asked_at", now) + self.settings.tee_timeout_s / ASKED_TIMES:
+            return Rewind(step="run_proof")
         raise self._not_ready("the TEE has not proved the file yet")
 
     def _body(self, item: Item, job: Job, tee_key: str) -> dict[str, Any]:
@@ -134,7 +138,7 @@ class TeeRun:
 
     def _not_run(self, job: Job, error: PartnerError) -> Rewind:
         """Give a TEE that refuses its time, then ask another; a TEE is not ours, so no answer of it is final."""
-        if is_overdue(self.client, self.settings, job):
+        if is_overdue(self.client, self.settings, job, self.client.head().timestamp):
             return Rewind(step=AGAIN)
         if isinstance(error, PermanentError | MisconfiguredError):
             raise self._not_ready(f"{error.message}; another TEE is asked after tee_timeout_s") from None
@@ -158,7 +162,7 @@ class TeeRun:
         return NotReady(f"{self.settings.name}: proof: {why}", after_s=self.settings.poll_s, at_most_s=at_most_s)
 
 
-def is_overdue(client: VanaClient, settings: Settings, job: Job) -> bool:
+def is_overdue(client: VanaClient, settings: Settings, job: Job, now: int) -> bool:
     """Say whether a request has waited too long, by the chain's clock, and may be cancelled."""
     delay_s = max(settings.tee_timeout_s, client.read(client.tee_pool, abi.CANCEL_DELAY))
-    return job.status == SUBMITTED and client.head().timestamp > job.added_at_s + delay_s
+    return job.status == SUBMITTED and now > job.added_at_s + delay_s

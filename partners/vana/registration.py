@@ -14,7 +14,18 @@ from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_publ
 from partners.vana.options import Settings
 
 # What belongs to one file, and goes when the record gets another URL.
-FILE_FACTS = ("file_id", "tx_hash", "block", "job_id", "proof", "refine_job", "refine_tries", "refinement", "reward")
+FILE_FACTS = (
+    "file_id",
+    "tx_hash",
+    "block",
+    "job_id",
+    "asked_at",
+    "proof",
+    "refine_job",
+    "refine_tries",
+    "refinement",
+    "reward",
+)
 
 
 def is_same(one: str, other: str) -> bool:

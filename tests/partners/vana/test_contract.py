@@ -51,7 +51,7 @@ class TestVanaContractWithProof(TestVanaContract):
         refiner = self.world.start_refiner()
         self.flow = {  # type: ignore[misc]
             "request_proof": "yes",
-            "tee_timeout_s": "1000000",  # every block is a second on the chain's clock
+            "tee_timeout_s": "100000",  # every block is a second on the chain's clock
             "refine": "yes",
             "reward": "yes",
             "refiner_url": refiner.url,

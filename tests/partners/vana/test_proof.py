@@ -168,6 +168,21 @@ def test_a_tee_that_never_proves_is_replaced_and_its_fee_comes_back(world: World
     assert done.saved["proof"]["index"] == 1
 
 
+def test_a_tee_that_lost_its_work_is_asked_again(world: World, tee: Server, requested: Flow) -> None:
+    partner, ledger, item = requested
+    arm(tee, "proof_never")
+    item = world.until(partner, item, "run_proof", ledger, first="run_proof")
+    world.node.increase_time(30_000)
+    world.node.mine()
+
+    back = world.answer(partner, "await_proof", item)
+    done = world.until(partner, item, "await_proof", ledger, first="run_proof")
+
+    assert back == Rewind(step="run_proof")
+    assert (jobs(world), done.saved["proof"]["index"]) == (1, 1)
+    assert "asked_at" not in done.saved
+
+
 @pytest.mark.parametrize("step", ["run_proof", "await_proof"])
 def test_a_request_cancelled_by_hand_is_made_anew(world: World, requested: Flow, step: str) -> None:
     partner, ledger, item = requested
