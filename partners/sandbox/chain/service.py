@@ -98,7 +98,8 @@ class Service:
         behind = self.faults.take({"rpc_behind"}, subject)
         if behind:
             self._note(method, fault=behind.kind, answer="old")
-        return answer(View.of(self.node, max(1, int(behind.seconds)) if behind else 0), method, params)
+        with self.node.lock:  # or a block could be mined between the view and the answer
+            return answer(View.of(self.node, max(1, int(behind.seconds)) if behind else 0), method, params)
 
     def _broadcast(self, reply: Reply, raw: Any) -> str:
         tx: PoolTx | None = None
