@@ -7,6 +7,7 @@ fields is flattened, and the not-null clause beside a comparison is dropped (our
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import AppConfig
@@ -64,21 +65,37 @@ def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+_COMPARED = {"$lt", "$lte", "$gt", "$gte"}
+_NOT_NULL = ({"$ne": None}, {"$exists": True})
+
+
 def flat_match(query: Any) -> Any:
-    """Flatten an `$and` of distinct fields; leave everything else."""
-    clauses = query.get("$and") if isinstance(query, dict) and len(query) == 1 else None
-    if not clauses:
+    """Flatten an `$and` of plain conditions on fields; leave everything else."""
+    clauses = list(_clauses(query))
+    if any(key.startswith("$") for clause in clauses for key in clause):
         return query
+    compared = {key for clause in clauses for key, value in clause.items() if _operators(value) & _COMPARED}
     parts: dict[str, Any] = {}
-    for clause in (flat_match(c) for c in clauses):
-        if not isinstance(clause, dict) or any(k.startswith("$") or k in parts for k in clause):
-            if not _is_not_null(clause, parts):
-                return query
+    for key, value in (pair for clause in clauses for pair in clause.items()):
+        if key in compared and value in _NOT_NULL:
             continue
-        parts.update(clause)
+        if key not in parts:
+            parts[key] = value
+        elif _operators(value) and _operators(parts[key]) and not _operators(value) & _operators(parts[key]):
+            parts[key] = {**parts[key], **value}
+        else:
+            return query
     return parts
 
 
-def _is_not_null(clause: Any, parts: dict[str, Any]) -> bool:
-    """Say whether a clause only repeats that a compared field is not null."""
-    return isinstance(clause, dict) and all(value == {"$ne": None} and key in parts for key, value in clause.items())
+def _clauses(query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if set(query) == {"$and"}:
+        for clause in query["$and"]:
+            yield from _clauses(clause)
+    else:
+        yield query
+
+
+def _operators(value: Any) -> set[str]:
+    """Return the operators of a condition; none where it is a value to equal."""
+    return {key for key in value if key.startswith("$")} if isinstance(value, dict) else set()
