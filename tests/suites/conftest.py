@@ -41,7 +41,7 @@ def sandboxes(running_sandboxes: Sandboxes, settings: Any, db: None) -> Iterator
 
 @pytest.fixture
 def work() -> Work:
-    """Return `work(*partners, until=…)`: be the worker of these partners until something is so, with no retry delayed."""
+    """Return `work(*partners, until=…)`: be the worker of these partners until something is so; no retry is delayed."""
 
     def push(*partners: str, until: Callable[[], Any]) -> None:
         give_up_at = time.monotonic() + PATIENCE_S
