@@ -7,7 +7,7 @@ before that belongs to no record and is dropped or ignored. SQL wraps it in one 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,13 +18,15 @@ from django.utils import timezone
 
 from dataunion import claims, roster, vault
 from dataunion.conf import conf
-from dataunion.models import PAYLOADS, DataUnion, Partner, SyncJob
+from dataunion.models import PAYLOADS, DataUnion, Partner, Payload, SyncJob
 from dataunion.models._fields import uuid7
 from dataunion.models.record import DATA_ID_MAX_CHARS, SCHEMA_NAME_MAX_CHARS, USER_HASH_PATTERN
 from dataunion.publication import in_one_transaction
 from dataunion.state import LIVE, DataType, PartnerEntry
 from dataunion.sync import tick
 from dataunion.sync.items import WAIT_S
+
+_ROWS = 500
 
 
 class IngestError(ValueError):
@@ -83,16 +85,49 @@ def register_record(**fields: Any) -> Registered:
 def register_records(news: Sequence[NewRecord]) -> list[Registered | IngestError]:
     """Register many records; each has its own result, in the order given. One bad record does not stop the rest."""
     rows = roster.find_active()
+    refused = {n: error for n, new in enumerate(news) if (error := _find_fault(new)) is not None}
+    good = {n: new for n, new in enumerate(news) if n not in refused}
+    made = _create_unseen(good, rows) if len(good) > 1 else {}
     results: list[Registered | IngestError] = []
-    for new in news:
-        try:
-            _validate(new)
-            results.append(_register(new, rows))
-        except IngestError as error:
-            results.append(error)
+    for n, new in enumerate(news):
+        if n in refused:
+            results.append(refused[n])
+        elif n in made:
+            results.append(Registered(record=made[n], created=True))
+        else:
+            results.append(_register_or_refuse(new, rows))
     if any(isinstance(r, Registered) for r in results):
         tick.nudge_partners()
     return results
+
+
+def _find_fault(new: NewRecord) -> IngestError | None:
+    try:
+        _validate(new)
+    except IngestError as error:
+        return error
+    return None
+
+
+def _create_unseen(news: Mapping[int, NewRecord], rows: Sequence[Partner]) -> dict[int, DataUnion]:
+    """Write all new references of a batch in a few statements; {} when another process was faster with one of them."""
+    references = {(new.user_hash, new.data_type, new.data_id): n for n, new in reversed(list(news.items()))}
+    stored = DataUnion.objects.filter(
+        user_hash__in={user for user, _, _ in references}, data_id__in=[data_id for _, _, data_id in references]
+    ).values_list("user_hash", "data_type", "data_id")
+    for reference in stored:
+        references.pop(reference, None)
+    drafts = {n: _draft(news[n], rows) for n in references.values()}
+    if not drafts or not _write(list(drafts.values())):
+        return {}
+    return {n: draft.record for n, draft in drafts.items()}
+
+
+def _register_or_refuse(new: NewRecord, rows: Sequence[Partner]) -> Registered | IngestError:
+    try:
+        return _register(new, rows)
+    except IngestError as error:
+        return error
 
 
 def _validate(new: NewRecord) -> None:
@@ -136,9 +171,9 @@ def _validate_owner(owner: dict[str, str] | None) -> None:
 def _register(new: NewRecord, rows: Sequence[Partner]) -> Registered:
     record = DataUnion.find_by_data_reference(new.user_hash, new.data_type, new.data_id)
     if record is None:
-        record = _create(new, rows)
-        if record is not None:
-            return Registered(record=record, created=True)
+        draft = _draft(new, rows)
+        if _write([draft]):
+            return Registered(record=draft.record, created=True)
         record = DataUnion.find_by_data_reference(new.user_hash, new.data_type, new.data_id)
         if record is None:
             raise ConflictError("another request is handing in the same reference; send it again")
@@ -147,33 +182,52 @@ def _register(new: NewRecord, rows: Sequence[Partner]) -> Registered:
     return Registered(record=record, created=False)
 
 
-def _create(new: NewRecord, rows: Sequence[Partner]) -> DataUnion | None:
-    """Write jobs, data and record; None when another process made the record first."""
+@dataclass(frozen=True)
+class Draft:
+    """A record's rows before they are written."""
+
+    record: DataUnion
+    jobs: list[SyncJob]
+    data: Payload | None
+
+
+def _draft(new: NewRecord, rows: Sequence[Partner]) -> Draft:
     pk, now = uuid7(), timezone.now()
     takers = [row for row in rows if row.takes(new.data_type)]
-    jobs = [_first_job(new, row, pk, now) for row in takers]
-    entries = {row.name: PartnerEntry(fence=0).dump() for row in takers}
     record = DataUnion(
         pk=pk,
         user_hash=new.user_hash,
         data_type=new.data_type,
         data_id=new.data_id,
-        partners=entries,
+        partners={row.name: PartnerEntry(fence=0).dump() for row in takers},
         created_at=now,
         updated_at=now,
     )
+    jobs = [_first_job(new, row, pk, now) for row in takers]
+    return Draft(record, jobs, None if new.payload is None else _payload_row(pk, new, new.payload))
+
+
+def _write(drafts: Sequence[Draft]) -> bool:
+    """Write jobs, data and records, in this order; False, and nothing of the losers left, when one was there already.
+
+    On MongoDB some of a batch may stand by then: those are whole, and found as existing by whoever goes on.
+    """
+    data = [draft.data for draft in drafts if draft.data is not None]
     try:
         with in_one_transaction():
-            SyncJob.objects.bulk_create(jobs)
-            if new.payload is not None:
-                _store_payload(pk, new, new.payload)
-            record.save(force_insert=True)
+            SyncJob.objects.bulk_create([job for draft in drafts for job in draft.jobs], batch_size=_ROWS)
+            for model in PAYLOADS.values():
+                model._default_manager.bulk_create([row for row in data if isinstance(row, model)], batch_size=_ROWS)
+            DataUnion.objects.bulk_create([draft.record for draft in drafts], batch_size=_ROWS)
     except IntegrityError:
-        # On MongoDB what was written before the record is still there.
-        SyncJob.objects.filter(record_id=pk).delete()
-        PAYLOADS[new.data_type]._default_manager.filter(pk=pk).delete()
-        return None
-    return record
+        pks = [draft.record.pk for draft in drafts]
+        whole = set(DataUnion.objects.filter(pk__in=pks).values_list("pk", flat=True))
+        lost = [pk for pk in pks if pk not in whole]
+        SyncJob.objects.filter(record_id__in=lost).delete()
+        for model in PAYLOADS.values():
+            model._default_manager.filter(pk__in=lost).delete()
+        return False
+    return True
 
 
 def _first_job(new: NewRecord, row: Partner, pk: UUID, now: datetime) -> SyncJob:
@@ -195,9 +249,9 @@ def _first_job(new: NewRecord, row: Partner, pk: UUID, now: datetime) -> SyncJob
     )
 
 
-def _store_payload(pk: UUID, new: NewRecord, payload: bytes) -> None:
+def _payload_row(pk: UUID, new: NewRecord, payload: bytes) -> Payload:
     model = PAYLOADS[new.data_type]
-    model._default_manager.create(
+    return model(
         id=pk,
         user_hash=new.user_hash,
         data_id=new.data_id,
@@ -217,7 +271,7 @@ def _attach(record: DataUnion, new: NewRecord) -> None:
     if stored is None:
         try:
             with transaction.atomic():
-                _store_payload(record.pk, new, payload)
+                _payload_row(record.pk, new, payload).save(force_insert=True)
         except IntegrityError:
             _attach(record, new)
             return
