@@ -16,7 +16,7 @@ from partners.sandbox.s3 import start_s3
 ACCESS = {"access_key_id": "AKIASANDBOX", "secret_access_key": "sandbox-secret-key"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running_s3() -> Iterator[Server]:
     server = start_s3(access_key_id=ACCESS["access_key_id"], secret=ACCESS["secret_access_key"])
     yield server
@@ -29,7 +29,7 @@ def s3(running_s3: Server) -> Iterator[Server]:
     running_s3.faults.disarm()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bucket_client(running_s3: Server) -> Iterator[Any]:
     """Return a client of our own with which tests look into buckets and meddle with objects."""
     client = boto3.client(
