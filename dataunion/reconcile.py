@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from random import Random
 
 from django.db import IntegrityError, transaction
 
@@ -17,18 +18,21 @@ from dataunion.state import PartnerEntry, Status
 
 log = logging.getLogger(__name__)
 _SLICE = 500
+_random = Random()
 _YOUNG = timedelta(minutes=2)  # younger records may still be on their way in
 _SAFE = timedelta(minutes=1)
 
 
-def audit(now: datetime, *, after: object = None, limit: int = _SLICE) -> int:
-    """Look at records made between a day ago and two minutes ago, newest first; return how many repairs it took."""
-    records = list(
-        DataUnion.objects.filter(created_at__lt=now - _YOUNG, created_at__gt=now - timedelta(days=1)).order_by(
-            "-created_at"
-        )[:limit]
-    )
-    return audit_records(records, now)
+def audit(now: datetime, *, limit: int = _SLICE, random: Random = _random) -> int:
+    """Look at the newest records and at a slice from anywhere; return how many repairs it took."""
+    old_enough = DataUnion.objects.filter(created_at__lt=now - _YOUNG)
+    newest = list(old_enough.order_by("-created_at")[:limit])
+    oldest = DataUnion.objects.order_by("created_at").first()
+    if oldest is None:
+        return 0
+    anywhere = oldest.created_at + random.random() * (now - oldest.created_at)
+    elsewhere = old_enough.filter(created_at__gte=anywhere).order_by("created_at")[:limit]
+    return audit_records(list({record.pk: record for record in [*newest, *elsewhere]}.values()), now)
 
 
 def audit_records(records: list[DataUnion], now: datetime) -> int:
