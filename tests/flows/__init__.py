@@ -1,0 +1,1 @@
+"""Whole flows: from REST to synced, with real processes."""
