@@ -44,6 +44,7 @@ def _partner(record: DataUnion, name: str, row: Partner | None, job: SyncJob | N
         "receipt": _receipt(entry.receipt) if entry else [],
         "due": _say_due(job, row, now) if job else "",
         "can_retry": job is not None and job.status in REOPENABLE,
+        "can_rename": job is not None and job.error_class == "conflict",
         "stopped": row is not None and row.state != PartnerState.ON,
         "row": row,
         "keys": _kept_keys(record, name),

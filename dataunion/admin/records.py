@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from dataunion import roster
 from dataunion.admin.badges import record_badge
-from dataunion.admin.base import ReadOnlyAdmin, as_uuid, find_or_404, refuse_method
+from dataunion.admin.base import ReadOnlyAdmin, as_uuid, find_or_404, note, refuse_method, require_operator
 from dataunion.admin.filters import (
     CreatedFilter,
     RecordPartnerFilter,
@@ -25,6 +27,8 @@ from dataunion.admin.paging import CursorChangeList
 from dataunion.admin.record_page import read_record_page
 from dataunion.admin.words import cut, show_when
 from dataunion.models import DataUnion, RemoteRef, SyncJob
+from dataunion.renaming import NotRenamableError, send_under_new_name
+from dataunion.sync import tick
 
 _AT_ONCE = 2000  # records with open work that one page looks through
 
@@ -108,6 +112,28 @@ class RecordAdmin(ReadOnlyAdmin):
         title = f"{record.data_type} {cut(record.data_id, 60)}"
         context = self.page_context(request, title, record=record, **read_record_page(record, timezone.now()))
         return TemplateResponse(request, "admin/dataunion/record.html", context)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add what is posted to a record."""
+        rename = self.admin_site.admin_view(self.rename_view)
+        own = [path("<uuid:pk>/rename/", rename, name="dataunion_dataunion_rename")]
+        return own + super().get_urls()  # type: ignore[no-any-return]
+
+    def rename_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Upload a record under a new name, and register that."""
+        if request.method != "POST":
+            return refuse_method("POST")
+        require_operator(request)
+        record = find_or_404(DataUnion.objects.all(), str(pk), "There is no such record.")
+        try:
+            partners = send_under_new_name(record)
+        except NotRenamableError as error:
+            messages.error(request, str(error))
+        else:
+            tick.nudge_partners(set(partners))
+            note(request, [record], f"Sent under a new name to {', '.join(partners)}")
+            messages.success(request, f"It is being sent under a new name: {', '.join(partners)}.")
+        return HttpResponseRedirect(reverse("admin:dataunion_dataunion_change", args=[pk]))
 
     @admin.display(description="user")
     def user(self, record: DataUnion) -> str:

@@ -233,3 +233,40 @@ def test_nobody_counts_the_records(admin: Client) -> None:
         assert len(queries) <= 25, url
         counted = [q["sql"] for q in queries if "COUNT(" in q["sql"].upper()]
         assert not [sql for sql in counted if '"dataunions"' in sql or '"syncattempts"' in sql], url
+
+
+def conflicting_record() -> DataUnion:
+    record = DataUnionFactory()
+    SyncJobFactory(record=record, partner="vana", status="failed", error_class="conflict", error_message="taken")
+    return record
+
+
+def test_a_conflict_can_be_sent_under_a_new_name_by_operators(operator: Client, settings: object) -> None:
+    settings.PARTNERS = {**settings.PARTNERS, "akave": {"BACKEND": "akave", "OPTIONS": {}}}
+    record = conflicting_record()
+    assert "Upload under a new name" in operator.get(page_of(record)).content.decode()
+
+    answer = operator.post(f"{LIST}{record.pk}/rename/", follow=True)
+
+    assert "It is being sent under a new name: akave." in answer.content.decode()
+    assert list(SyncJob.objects.filter(partner="akave").values_list("status", flat=True)) == ["pending"]
+
+
+def test_what_has_no_name_is_refused_with_the_reason(operator: Client) -> None:
+    record = conflicting_record()
+
+    answer = operator.post(f"{LIST}{record.pk}/rename/", follow=True)
+
+    assert "no partner stores it under a name" in answer.content.decode()
+    assert SyncJob.objects.count() == 1
+
+
+def test_a_new_name_is_never_given_by_looking(operator: Client) -> None:
+    assert operator.get(f"{LIST}{conflicting_record().pk}/rename/").status_code == 405
+
+
+def test_a_viewer_can_give_no_new_name(viewer: Client) -> None:
+    record = conflicting_record()
+
+    assert viewer.post(f"{LIST}{record.pk}/rename/").status_code == 403
+    assert "Upload under a new name" not in viewer.get(page_of(record)).content.decode()
