@@ -70,7 +70,9 @@ class Mischief:
                 return self._kill(kind, partner)
         for takeover in self.takeovers:
             if takeover.left and self._look_after(takeover):
-                return f"all {takeover.taken} jobs of the killed worker taken over after {takeover.seconds:.1f} s"
+                return (
+                    f"the killed worker's work ({_jobs(takeover.taken)}) is taken over, after {takeover.seconds:.1f} s"
+                )
         return None
 
     def _is_held(self, kind: str) -> bool:
@@ -90,7 +92,7 @@ class Mischief:
         fences = dict(held.values_list("pk", "fence"))
         self.takeovers.append(Takeover(kind, fences, time.monotonic(), left=set(fences)))
         self.world.processes.restart(name)
-        return f"{LABELS[kind]}: it held {len(fences)} jobs; started another worker"
+        return f"{LABELS[kind]}: it held {_jobs(len(fences))}; started another worker"
 
     def _look_after(self, takeover: Takeover) -> bool:
         from dataunion.models import SyncJob
@@ -112,6 +114,10 @@ class Mischief:
     def is_over(self) -> bool:
         """Say whether every takeover that began has ended."""
         return not any(takeover.left for takeover in self.takeovers)
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job" if count == 1 else f"{count} jobs"
 
 
 def _ask(url: str, what: str, body: dict[str, Any] | None = None) -> Any:

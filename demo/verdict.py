@@ -22,7 +22,7 @@ def tell_faults(mischief: Mischief, progress: Progress) -> bool:
     for kind, count in counts.items():
         text = f"  {LABELS[kind]:<55} {count:>4}"
         for takeover in (t for t in mischief.takeovers if t.kind == kind):
-            text += f"   {takeover.taken} jobs taken over, the last after {takeover.seconds:.1f} s"
+            text += f"   jobs taken over: {takeover.taken}, the last after {takeover.seconds:.1f} s"
         progress.say(text)
     if mischief.records < ENOUGH_RECORDS:
         return True
