@@ -306,3 +306,25 @@ def test_nothing_of_the_content_is_logged(caplog: pytest.LogCaptureFixture) -> N
     register(payload=b'"PLANTED-MARKER"')
 
     assert "PLANTED-MARKER" not in str([vars(r) for r in caplog.records])
+
+
+def test_the_same_batch_handed_in_at_once_makes_each_record_once() -> None:
+    set_partner("akave")
+    news = [NewRecord(user_hash="u1", data_type="health", data_id=str(n), payload=b"1") for n in range(10)]
+
+    found = at_once(*[lambda: register_records(news)] * 4)
+
+    assert {type(result) for results in found for result in results} == {Registered}
+    assert rows() == (10, 10, 0, 20)
+    first = [result.record.pk for result in found[0]]
+    assert all([result.record.pk for result in results] == first for results in found)
+
+
+def test_a_batch_costs_a_few_statements_however_many_there_are(django_assert_max_num_queries: Any) -> None:
+    set_partner("akave")
+    news = [NewRecord(user_hash="u1", data_type="health", data_id=str(n), payload=b"1") for n in range(100)]
+
+    with django_assert_max_num_queries(15):
+        register_records(news)
+
+    assert rows() == (100, 100, 0, 200)
