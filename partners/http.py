@@ -76,12 +76,7 @@ class HttpClient:
         token = dial.current.set(call)
         try:
             asked = requests.Request(method, url, {**self._headers, **(headers or {})}, data=data, json=json).prepare()
-            timeout = (self._connect_timeout_s, self._read_timeout_s)
-            with self._adapter.send(asked, stream=True, timeout=timeout, verify=self._verify) as answer:
-                if check_status:
-                    answers.check_status(answer.status_code, answer.headers, source, datetime.now(UTC))
-                body = self._read(answer, source, truncate)
-                return Response(status=answer.status_code, headers=answer.headers, body=body, source=source)
+            return self._ask(asked, source, check_status=check_status, truncate=truncate)
         except _WRONG_URL:
             raise MisconfiguredError(f"{source}: the URL is not one; it should look like https://host/path") from None
         except InvalidHeader:
@@ -95,6 +90,14 @@ class HttpClient:
             raise _lost(call, who, error, unknown_on_lost=unknown_on_lost) from None
         finally:
             dial.current.reset(token)
+
+    def _ask(self, asked: requests.PreparedRequest, source: str, *, check_status: bool, truncate: bool) -> Response:
+        timeout = (self._connect_timeout_s, self._read_timeout_s)
+        with self._adapter.send(asked, stream=True, timeout=timeout, verify=self._verify) as answer:
+            if check_status:
+                answers.check_status(answer.status_code, answer.headers, source, datetime.now(UTC))
+            body = self._read(answer, source, truncate)
+            return Response(status=answer.status_code, headers=answer.headers, body=body, source=source)
 
     def close(self) -> None:
         """Close idle connections."""
