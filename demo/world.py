@@ -77,18 +77,8 @@ class World:
 
         tee, refiner = free_port(), free_port()
         tee_url, refiner_url = f"http://127.0.0.1:{tee}", f"http://127.0.0.1:{refiner}"
-        chain = (
-            "-m",
-            "partners.sandbox.chain",
-            "--port",
-            "0",
-            "--finalized-depth",
-            "3",
-            "--cancel-delay-s",
-            "5",
-            "--tee-url",
-            tee_url,
-        )
+        depths = ("--finalized-depth=3", "--cancel-delay-s=5")
+        chain = ("-m", "partners.sandbox.chain", "--port=0", *depths, f"--tee-url={tee_url}")
         self.processes.start("chain", *chain)
         answer = self.processes.read_answer("chain")
         self.chain_url, self.addresses = answer["rpc_url"], answer["addresses"]
