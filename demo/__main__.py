@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from io import StringIO
 from pathlib import Path
 
 from demo.mischief import Mischief
@@ -118,15 +119,17 @@ def _wait(world: World, mischief: Mischief, progress: Progress) -> bool:
 
 def _stay(world: World, progress: Progress) -> None:
     """Leave one thing to mend, say where the admin is, and stay until Ctrl-C."""
-    from dataunion.models import DataUnion, User
-    from dataunion.signin import make_link
+    from django.core.management import call_command
+
+    from dataunion.models import DataUnion
 
     record = DataUnion.objects.order_by("created_at").first()
     if record is not None:
         record.update_partner_sync("akave", False, error_message="Reported to us: Akave says it has lost this one.")
     progress.say(f"The admin:   {world.web_url}/admin/")
-    admin = User.objects.create_superuser(username="admin", password=None)
-    progress.say(f"Sign in by:  {make_link(admin)}  (once, within a day)")
+    link = StringIO()
+    call_command("create_admin", stdout=link, stderr=StringIO())
+    progress.say(f"Sign in by:  {link.getvalue().strip()}  (once, within a day)")
     progress.say("Click this:  Open work, where one record is marked failed (somebody reported it lost); press Retry.")
     progress.say("It stays up until Ctrl-C.")
     while True:
