@@ -38,9 +38,10 @@ class Conf:
 
 def _read(env: Mapping[str, str], field: Field[Any]) -> int | float:
     name = f"DATAUNION_{field.name.upper()}"
+    kind: type[int] | type[float]
     kind, holds = (int, "a whole number") if isinstance(field.default, int) else (float, "a number")
     try:
-        value: int | float = kind(env.get(name) or field.default)
+        value: int | float = kind(env.get(name) or str(field.default))
     except ValueError:
         value = 0
     if not 0 < value < float("inf"):
