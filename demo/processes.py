@@ -31,26 +31,27 @@ class Processes:
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self._folder, self.env = folder, dict(env)
-        self._commands: dict[str, Sequence[str]] = {}
+        self._commands: dict[str, tuple[Sequence[str], bool]] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def start(self, name: str, *command: str) -> None:
-        """Start `python -m …` (or the command again that bore this name); its output goes to its log."""
-        self._commands[name] = command
+    def start(self, name: str, *command: str, answers: bool = False) -> None:
+        """Start `python …`; its output goes to its log, or to `read_answer` if it answers."""
+        self._commands[name] = (command, answers)
         with self._log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, *command],
                 env=self.env,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if "--port" in command else log,
+                stdout=subprocess.PIPE if answers else log,
                 stderr=log,
                 process_group=0,
             )
 
     def restart(self, name: str) -> None:
         """Start a process again with the same command."""
-        self.start(name, *self._commands[name])
+        command, answers = self._commands[name]
+        self.start(name, *command, answers=answers)
 
     def read_answer(self, name: str) -> dict[str, Any]:
         """Wait for the one JSON line that a server prints when it is ready. Raises StartError."""

@@ -58,8 +58,8 @@ class World:
 
     def start_sandboxes(self) -> None:
         """Start S3 and, with Vana, chain, TEE and refiner; tell DataUnion where they are."""
-        start = self.processes.start
-        start("s3", "-m", "partners.sandbox", "s3", "--port", "0", "--access-key-id", ACCESS_KEY_ID, "--secret", SECRET)
+        s3 = ("-m", "partners.sandbox", "s3", "--access-key-id", ACCESS_KEY_ID, "--secret", SECRET)
+        self.processes.start("s3", *s3, answers=True)
         if "vana" in self.partners:
             self._start_vana()
         self.s3_url = self.processes.read_answer("s3")["url"]
@@ -78,15 +78,15 @@ class World:
         tee, refiner = free_port(), free_port()
         tee_url, refiner_url = f"http://127.0.0.1:{tee}", f"http://127.0.0.1:{refiner}"
         depths = ("--finalized-depth=3", "--cancel-delay-s=5")
-        chain = ("-m", "partners.sandbox.chain", "--port=0", *depths, f"--tee-url={tee_url}")
-        self.processes.start("chain", *chain)
+        chain = ("-m", "partners.sandbox.chain", *depths, f"--tee-url={tee_url}")
+        self.processes.start("chain", *chain, answers=True)
         answer = self.processes.read_answer("chain")
         self.chain_url, self.addresses = answer["rpc_url"], answer["addresses"]
         where = FOLDER / "addresses.json"
         where.write_text(json.dumps(self.addresses))
         for role, port in (("tee", tee), ("refiner", refiner)):
             service = ("-m", "partners.sandbox", role, "--port", str(port), "--addresses", str(where))
-            self.processes.start(role, *service, "--private-key", role_key(role))
+            self.processes.start(role, *service, "--private-key", role_key(role), answers=True)
         self.processes.read_answer("tee")
         self.processes.read_answer("refiner")
         os.environ.update(
