@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import md5
+from hashlib import md5, sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
@@ -22,7 +22,7 @@ import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, InvalidRegionError
 from urllib3 import HTTPResponse
 
 from partners.answers import parse_retry_after
@@ -88,20 +88,12 @@ class Storage:
             deadline_s=deadline_s,
             max_bytes=MAX_OBJECT_BYTES,
         )
-        self._s3: S3Client = _session().client(
-            "s3",
+        self._s3 = _open(
+            partner,
             endpoint_url=endpoint_url,
-            region_name=region,
-            aws_access_key_id=access_key_id,
-            aws_secret_access_key=secret_access_key,
-            config=Config(
-                signature_version="s3v4",
-                s3={"addressing_style": "path"},
-                # The CRC trailers that boto3 adds by default are refused by many S3-compatible services.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                retries={"total_max_attempts": 1},
-            ),
+            region=region,
+            access_key_id=access_key_id,
+            secret_access_key=secret_access_key,
         )
         self._s3.meta.events.register("before-send.s3", self._send)
 
@@ -112,7 +104,10 @@ class Storage:
             raise MisconfiguredError(message, http_status=404, code="NoSuchBucket")
 
     def put(self, bucket: str, key: str, body: bytes, *, step: str) -> str:
-        """Store an object and return its ETag without quotes; the same bytes again change nothing."""
+        """Store an object and return its ETag without quotes; the same bytes again change nothing.
+
+        An ETag that looks like the MD5 of other bytes may be that of encrypted ones: then the object is fetched.
+        """
         digest = md5(body, usedforsecurity=False).digest()
         answer = self._ask(
             step,
@@ -125,11 +120,20 @@ class Storage:
             ),
         )
         etag = self._etag(answer, step)
-        if re.fullmatch("[0-9a-f]{32}", etag) and etag != digest.hex():
+        looks_wrong = re.fullmatch("[0-9a-f]{32}", etag) and etag != digest.hex()
+        if looks_wrong and not self._holds(bucket, key, body, step=step):
             raise TransientError(
                 f"{self._partner}: {step}: the ETag tells of other bytes than were sent; they go again"
             )
         return etag
+
+    def _holds(self, bucket: str, key: str, body: bytes, *, step: str) -> bool:
+        """Say whether the storage gives back exactly these bytes; its size is asked first."""
+        head = self.head(bucket, key, step=step)
+        if head is None or head.size != len(body):
+            return False
+        found = self.get(bucket, key, step=step)
+        return found is not None and sha256(found).digest() == sha256(body).digest()
 
     def head(self, bucket: str, key: str, *, step: str) -> Head | None:
         """Return size and ETag, or None when there is no such object."""
@@ -206,6 +210,31 @@ class Storage:
             raise MisconfiguredError(message, code=type(error).__name__) from None
         finally:
             self._step.reset(token)
+
+
+def _open(partner: str, *, endpoint_url: str, region: str, access_key_id: str, secret_access_key: str) -> S3Client:
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path"},
+        # The CRC trailers that boto3 adds by default are refused by many S3-compatible services.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"total_max_attempts": 1},
+    )
+    try:
+        return _session().client(
+            "s3",
+            config=config,
+            endpoint_url=endpoint_url,
+            region_name=region,
+            aws_access_key_id=access_key_id,
+            aws_secret_access_key=secret_access_key,
+        )
+    except InvalidRegionError:
+        raise MisconfiguredError(f"{partner}: region is not one that boto3 takes; correct it") from None
+    except Exception:  # mostly a ValueError for a host with an underscore; no other option is looked at here
+        message = f"{partner}: endpoint_url is not one that boto3 takes; a host has letters, digits, - and . only"
+        raise MisconfiguredError(message) from None
 
 
 def _session() -> boto3.session.Session:

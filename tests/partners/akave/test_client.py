@@ -27,8 +27,8 @@ def make_storage() -> Iterator[Callable[..., Storage]]:
     made: list[Storage] = []
 
     def make(url: str, **changes: Any) -> Storage:
-        limits = {"connect_timeout_s": 1.0, "read_timeout_s": 1.0, "deadline_s": 2.0, **changes}
-        made.append(Storage("akave", endpoint_url=url, region="us-east-1", **ACCESS, **limits))
+        limits = {"region": "us-east-1", "connect_timeout_s": 1.0, "read_timeout_s": 1.0, "deadline_s": 2.0, **changes}
+        made.append(Storage("akave", endpoint_url=url, **ACCESS, **limits))
         return made[-1]
 
     yield make
@@ -149,13 +149,74 @@ def test_an_error_inside_status_200_is_no_success(
     assert isinstance(error, TransientError)
 
 
-def test_an_etag_of_other_bytes_is_no_success(serve: Callable[..., Wire], make_storage: Callable[..., Storage]) -> None:
-    wire = serve(answer(200, b"", ETag=f'"{hashlib.md5(b"other").hexdigest()}"'))
+class TestAnETagOfOtherBytes:
+    """Some storages encrypt, and answer with an MD5 of what they keep: what they give back decides."""
 
-    error = failure(lambda: make_storage(wire.url).put("health", "key", BODY, step="upload"))
+    ETAG = hashlib.md5(b"other").hexdigest()
 
-    assert isinstance(error, TransientError)
-    assert "other bytes" in error.message
+    def store(self, serve: Callable[..., Wire], held: bytes | None) -> Wire:
+        """Start a storage that answers every upload with that ETag and holds `held`."""
+
+        def reply(connection: socket.socket, request: bytes) -> None:
+            quoted = f'"{self.ETAG}"'
+            if request.startswith(b"PUT"):
+                connection.sendall(answer(200, b"", ETag=quoted))
+            elif held is None:
+                connection.sendall(answer(404, b""))
+            else:
+                whole = answer(200, held, ETag=quoted)
+                connection.sendall(whole.removesuffix(held) if request.startswith(b"HEAD") else whole)
+
+        return serve(reply)
+
+    def test_is_accepted_where_our_bytes_are_stored(
+        self, serve: Callable[..., Wire], make_storage: Callable[..., Storage]
+    ) -> None:
+        wire = self.store(serve, BODY)
+
+        assert make_storage(wire.url).put("health", "key", BODY, step="upload") == self.ETAG
+        assert [request.split()[0] for request in wire.requests] == [b"PUT", b"HEAD", b"GET"]
+
+    @pytest.mark.parametrize(
+        ("held", "asked"),
+        [
+            (bytes([BODY[0] ^ 1]) + BODY[1:], [b"PUT", b"HEAD", b"GET"]),
+            (BODY[:-1], [b"PUT", b"HEAD"]),
+            (None, [b"PUT", b"HEAD"]),
+        ],
+        ids=["a flipped bit", "too short", "nothing"],
+    )
+    def test_is_refused_where_other_bytes_are_stored(
+        self,
+        serve: Callable[..., Wire],
+        make_storage: Callable[..., Storage],
+        held: bytes | None,
+        asked: list[bytes],
+    ) -> None:
+        wire = self.store(serve, held)
+
+        error = failure(lambda: make_storage(wire.url).put("health", "key", BODY, step="upload"))
+
+        assert type(error) is TransientError
+        assert "other bytes" in error.message
+        assert [request.split()[0] for request in wire.requests] == asked
+
+
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        ({"url": "http://my_minio:9000"}, "endpoint_url"),
+        ({"url": "http://[::1"}, "endpoint_url"),
+        ({"region": "-"}, "region"),
+    ],
+)
+def test_what_boto3_cannot_open_is_a_misconfiguration(
+    make_storage: Callable[..., Storage], change: dict[str, str], option: str
+) -> None:
+    error = failure(lambda: make_storage(**{"url": "http://127.0.0.1:9", **change}))
+
+    assert type(error) is MisconfiguredError
+    assert f"akave: {option}" in error.message
 
 
 def test_an_etag_that_is_no_md5_is_taken_as_it_is(
