@@ -68,6 +68,8 @@ class Processes:
         process = self._running[name]
         process.send_signal(signal.SIGKILL)
         process.wait()
+        if process.stdout:
+            process.stdout.close()
 
     def find_ended(self) -> list[str]:
         """Return the names of processes that ended though nobody asked."""
