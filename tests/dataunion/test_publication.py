@@ -12,8 +12,8 @@ from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.models import NEVER, DataUnion, RemoteRef, SyncAttempt, SyncJob
 from dataunion.models.expressions import MergeEntry
-from dataunion.state import Attempt, Outcome, Status
-from tests.dataunion.work import ahead, at_once, make_job, row, set_partner
+from dataunion.state import Status
+from tests.dataunion.work import FAILURE, ahead, at_once, done, make_job, row, set_partner
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,17 +25,9 @@ def committed(status: Status = Status.DONE) -> SyncJob:
     [job] = claims.claim("akave", limit=1)
     job.saved = claims.seal_saved(job.record_id, "akave", {"secret": "s"})
     claims.save_step([job], "finished", db_now())
-    outcome = Outcome.SYNCED if status == Status.DONE else Outcome.TRANSIENT
-    attempt = Attempt(
-        outcome=outcome,
-        number=1,
-        step="store",
-        started_at="2026-01-02T03:04:05+00:00",
-        duration_ms=7,
-        trigger="ingest",
-        error_message="" if status == Status.DONE else "akave: store: HTTP 503",
-    )
-    ending = Ending(status=status, due_at=ahead(60), attempt=attempt, receipt={"id": "x"}, refs=[("fake_id", "x")])
+    ending = done()
+    if status != Status.DONE:
+        ending = Ending(status=status, due_at=ahead(60), attempt=FAILURE, refs=[("fake_id", "x")])
     assert claims._commit(job, ending, db_now(), {})
     return SyncJob.objects.get()
 

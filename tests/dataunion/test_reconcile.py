@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from dataunion import claims, reconcile, vault
-from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.models import DataUnion, SyncJob
 from dataunion.models.expressions import MergeEntry
-from dataunion.state import Attempt, Outcome, Status
+from dataunion.state import Status
 from dataunion.sync import engine
 from partners.errors import TransientError
 from partners.testing import FakePartner
-from tests.dataunion.work import ago, expire, hand_in, job_of, make_due
+from tests.dataunion.work import ago, done, expire, hand_in, job_of, make_due
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,10 +115,7 @@ def test_an_entry_that_changed_since_it_was_read_is_left_alone() -> None:
 def test_a_publication_that_nobody_finished_is_finished() -> None:
     hand_in()
     [job] = claims.claim("akave", limit=1)
-    attempt = Attempt(
-        outcome=Outcome.SYNCED, number=1, step="", started_at=db_now().isoformat(), duration_ms=1, trigger="ingest"
-    )
-    assert claims._commit(job, Ending(status=Status.DONE, due_at=db_now(), attempt=attempt), db_now(), {})
+    assert claims._commit(job, done(), db_now(), {})
     assert audit() == 0  # whoever committed it may still be at it
     expire(job)
 

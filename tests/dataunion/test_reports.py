@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from dataunion import claims
-from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.models import NEVER, DataUnion, RemoteRef, SyncAttempt, SyncJob
-from dataunion.state import Attempt, Outcome, Status
+from dataunion.state import Status
 from dataunion.sync import engine
 from partners.errors import TransientError
 from partners.testing import FakePartner
 from tests.dataunion.sync.adapters import partners_of
-from tests.dataunion.work import at_once, hand_in, job_of, make_due
+from tests.dataunion.work import at_once, done, hand_in, job_of, make_due
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -282,11 +281,7 @@ def test_the_fence_goes_above_the_jobs_and_the_entrys() -> None:
 def test_a_committed_outcome_is_told_before_the_report_takes_its_place() -> None:
     record = hand_in()
     [job] = claims.claim("akave", limit=1)
-    attempt = Attempt(
-        outcome=Outcome.SYNCED, number=1, step="", started_at=db_now().isoformat(), duration_ms=1, trigger="ingest"
-    )
-    ending = Ending(status=Status.DONE, due_at=db_now(), attempt=attempt, receipt={"id": "x"}, refs=[("fake_id", "x")])
-    assert claims._commit(job, ending, db_now(), {})
+    assert claims._commit(job, done(), db_now(), {})
 
     record.update_partner_sync("akave", False, "The object is gone.")
 

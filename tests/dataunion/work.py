@@ -13,10 +13,12 @@ from django.db import connection
 from django.test import override_settings
 
 from dataunion import roster
+from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.ingest import register_record
 from dataunion.models import NEVER, DataUnion, Partner, SyncJob
+from dataunion.state import Attempt, Outcome, Status
 from tests.factories import SyncJobFactory
 
 
@@ -113,3 +115,18 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.join(120)
     return results
+
+
+def attempt(outcome: Outcome = Outcome.SYNCED, **fields: Any) -> Attempt:
+    """Make the facts of one attempt; a synced one unless said."""
+    given = {"number": 1, "step": "store", "started_at": "2026-01-02T03:04:05+00:00", "duration_ms": 7}
+    return Attempt(**{**given, "outcome": outcome, "trigger": "ingest", **fields})
+
+
+def done(**fields: Any) -> Ending:
+    """Make the ending of a synced job."""
+    given = {"attempt": attempt(), "receipt": {"id": "x"}, "refs": [("fake_id", "x")]}
+    return Ending(status=Status.DONE, due_at=db_now(), **{**given, **fields})
+
+
+FAILURE = attempt(Outcome.TRANSIENT, error_class="transient", error_message="akave: store: HTTP 503", http_status=503)

@@ -76,6 +76,13 @@ class Many(FakePartner):
         return type(self).answers(items)
 
 
+class Breaks(FakePartner):
+    """Breaks outside its steps."""
+
+    def active_steps(self, kind: str) -> tuple[str, ...]:
+        raise RuntimeError("a bug of the adapter")
+
+
 class NoWayBack(FakePartner):
     """Cannot take a record back."""
 

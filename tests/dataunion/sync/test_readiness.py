@@ -14,7 +14,7 @@ from dataunion.sync import engine
 from partners.errors import MisconfiguredError, PermanentError, TransientError
 from partners.testing import FakePartner
 from tests.dataunion.sync.adapters import Checked, Signs, partners_of
-from tests.dataunion.work import ago, ahead, hand_in, set_partner
+from tests.dataunion.work import ago, ahead, at_once, hand_in, set_partner, settings_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -220,3 +220,17 @@ def test_a_chain_that_cannot_be_asked_is_not_worked_on(signs: str, problem: Exce
     assert state()[0] == expected
     assert SyncJob.objects.get(partner=signs).status == "pending"
     assert Signer.objects.get().lease_token == ""
+
+
+def test_the_signers_lease_is_renewed_with_the_jobs(signs: str) -> None:
+    hand_in()
+    leases: list[Any] = []
+    FakePartner.service(signs).plan(
+        "keys", lambda item: leases.append(at_once(lambda: Signer.objects.get().lease_until)[0]), when="after"
+    )
+
+    with settings_of(sync_lease_s=0.003):
+        engine.push(signs)
+
+    assert DataUnion.objects.get().entry(signs).is_synced
+    assert len(leases) == 1

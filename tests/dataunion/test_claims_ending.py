@@ -1,0 +1,202 @@
+"""Claims: letting go of jobs, each ending with what it leaves, and nothing by a stale token."""
+
+from __future__ import annotations
+
+import pytest
+
+from dataunion import claims
+from dataunion.claims import Ending
+from dataunion.clock import db_now
+from dataunion.models import NEVER, DataUnion, RemoteRef, SyncAttempt, SyncJob
+from dataunion.state import Status
+from tests.dataunion.work import FAILURE, ago, ahead, done, make_job, row, set_partner, steal
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _partners() -> None:
+    set_partner("akave")
+
+
+def claim(limit: int = 50) -> list[SyncJob]:
+    return claims.claim("akave", limit=limit)
+
+
+def test_complete_publishes_the_entry_and_the_history_and_deletes_the_job() -> None:
+    make_job()
+    [job] = claim()
+    job.saved = claims.seal_saved(job.record_id, "akave", {"secret": "s"})
+    now = db_now()
+
+    assert claims.settle([(job, done())], now) == [job]
+
+    record = DataUnion.objects.get()
+    entry = record.entry("akave")
+    assert (entry.is_synced, entry.error_message, entry.synced_at) == (True, None, now.isoformat())
+    assert (entry.fence, entry.attempts, entry.receipt) == (2, 1, {"id": "x"})
+    assert record.retry_data("akave") == {"secret": "s"}
+    assert record.updated_at == now
+    assert SyncJob.objects.count() == 0
+    assert SyncAttempt.objects.values("outcome", "number", "fence", "step", "duration_ms", "trigger").get() == {
+        "outcome": "synced",
+        "number": 1,
+        "fence": 2,
+        "step": "store",
+        "duration_ms": 7,
+        "trigger": "ingest",
+    }
+    assert list(RemoteRef.objects.values_list("partner", "kind", "value")) == [("akave", "fake_id", "x")]
+
+
+def test_complete_leaves_the_other_partners_entry_as_it_was() -> None:
+    make_job()
+    before = DataUnion.objects.get().partners["vana"]
+    [job] = claim()
+
+    claims.settle([(job, done())], db_now())
+
+    assert DataUnion.objects.get().partners["vana"] == before
+
+
+@pytest.mark.parametrize("status", [Status.RETRYING, Status.FAILED, Status.BLOCKED])
+def test_a_failure_is_told_in_job_entry_and_history(status: Status) -> None:
+    make_job()
+    [job] = claim()
+    due_at = ahead(60)
+
+    claims.settle([(job, Ending(status=status, due_at=due_at, attempt=FAILURE, spends_attempt=True))], db_now())
+
+    stored = SyncJob.objects.get()
+    assert (stored.status, stored.due_at, stored.attempts, stored.runs) == (status, due_at, 1, 1)
+    assert (stored.error_class, stored.error_message) == ("transient", "akave: store: HTTP 503")
+    assert (stored.outcome, stored.lease_token, stored.lease_until) == (None, "", NEVER)
+    entry = DataUnion.objects.get().entry("akave")
+    assert (entry.is_synced, entry.error_message, entry.synced_at) == (False, "akave: store: HTTP 503", None)
+    assert SyncAttempt.objects.get().http_status == 503
+
+
+def test_a_failure_keeps_the_step_results_with_the_job() -> None:
+    make_job(saved=None)
+    [job] = claim()
+    job.saved = claims.seal_saved(job.record_id, "akave", {"secret": "s"})
+    claims.save_step([job], "confirm", db_now())
+
+    claims.settle([(job, Ending(status=Status.FAILED, due_at=db_now(), attempt=FAILURE))], db_now())
+
+    record = DataUnion.objects.get()
+    assert record.retry_data("akave") == {"secret": "s"}
+    assert record.partners["akave"]["retry_data"] is None
+
+
+def test_a_wait_spends_nothing_and_leaves_no_trace_in_the_history() -> None:
+    make_job(attempts=2, runs=5)
+    [job] = claim()
+    now, due_at = db_now(), ahead(30)
+    entries = DataUnion.objects.get().partners
+
+    claims.settle([(job, Ending(status=Status.PENDING, due_at=due_at, waits=True))], now)
+
+    stored = SyncJob.objects.get()
+    assert (stored.status, stored.due_at, stored.attempts, stored.runs) == (Status.PENDING, due_at, 2, 5)
+    assert (stored.waiting_since, stored.lease_until, stored.outcome) == (now, NEVER, None)
+    assert SyncAttempt.objects.count() == 0
+    assert DataUnion.objects.get().partners == entries
+
+
+def test_a_second_wait_keeps_the_time_since_when_it_waits() -> None:
+    make_job(waiting_since=ago(300))
+    since = SyncJob.objects.get().waiting_since
+    [job] = claim()
+
+    claims.settle([(job, Ending(status=Status.PENDING, due_at=ahead(30), waits=True))], db_now())
+
+    assert SyncJob.objects.get().waiting_since == since
+
+
+def test_an_attempt_ends_the_waiting() -> None:
+    make_job(waiting_since=ago(300))
+    [job] = claim()
+
+    claims.settle([(job, Ending(status=Status.RETRYING, due_at=ahead(30), attempt=FAILURE))], db_now())
+
+    assert SyncJob.objects.get().waiting_since is None
+
+
+def test_rewind_stores_the_results_and_goes_back_to_the_step() -> None:
+    make_job(step="confirm")
+    [job] = claim()
+    job.saved = claims.seal_saved(job.record_id, "akave", {"again": True})
+    due_at = ahead(5)
+
+    assert claims.rewind(job, "keys", due_at, db_now())
+
+    stored = SyncJob.objects.get()
+    assert (stored.status, stored.step, stored.due_at) == (Status.PENDING, "keys", due_at)
+    assert (stored.lease_token, stored.lease_until) == ("", NEVER)
+    assert claims.open_saved(stored) == {"again": True}
+
+
+def test_let_go_puts_a_job_back_as_if_it_had_not_been_claimed() -> None:
+    make_job(attempts=1)
+    jobs = claim()
+    due_at = ahead(5)
+
+    claims.let_go(jobs, due_at)
+
+    stored = SyncJob.objects.get()
+    assert (stored.status, stored.due_at, stored.attempts, stored.crashes) == (Status.PENDING, due_at, 1, 0)
+    assert (stored.lease_token, stored.lease_until) == ("", NEVER)
+
+
+def test_drop_deletes_a_job_that_is_ours() -> None:
+    make_job()
+    [job] = claim()
+
+    claims.drop(job)
+
+    assert SyncJob.objects.count() == 0
+
+
+MOVES = {
+    "renew": lambda job: claims.renew([job], db_now()),
+    "save_step": lambda job: claims.save_step([job], "confirm", db_now()),
+    "complete": lambda job: claims.settle([(job, done())], db_now()),
+    "retry": lambda job: claims.settle(
+        [(job, Ending(status=Status.RETRYING, due_at=ahead(9), attempt=FAILURE))], db_now()
+    ),
+    "snooze": lambda job: claims.settle([(job, Ending(status=Status.PENDING, due_at=ahead(9), waits=True))], db_now()),
+    "give_up": lambda job: claims.settle(
+        [(job, Ending(status=Status.FAILED, due_at=db_now(), attempt=FAILURE))], db_now()
+    ),
+    "block": lambda job: claims.settle(
+        [(job, Ending(status=Status.BLOCKED, due_at=db_now(), attempt=FAILURE))], db_now()
+    ),
+    "rewind": lambda job: claims.rewind(job, "keys", db_now(), db_now()),
+    "let_go": lambda job: claims.let_go([job], db_now()),
+    "drop": lambda job: claims.drop(job),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_stale_token_changes_nothing(move: str) -> None:
+    make_job()
+    [job] = claim()
+    job.saved = claims.seal_saved(job.record_id, "akave", {"zombie": True})
+    stolen = row(steal(job))
+
+    assert not MOVES[move](job)
+
+    assert row(job) == stolen
+    assert SyncAttempt.objects.count() == RemoteRef.objects.count() == 0
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_job_that_is_gone_is_not_made_again(move: str) -> None:
+    make_job()
+    [job] = claim()
+    SyncJob.objects.all().delete()
+
+    assert not MOVES[move](job)
+
+    assert SyncJob.objects.count() == SyncAttempt.objects.count() == 0

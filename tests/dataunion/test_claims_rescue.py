@@ -1,0 +1,214 @@
+"""Claims: taking back what dead workers held, and moves from outside."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from dataunion import claims
+from dataunion.claims import Ending
+from dataunion.clock import db_now
+from dataunion.models import NEVER, DataUnion, SyncAttempt, SyncJob
+from dataunion.state import Status
+from tests.dataunion.work import FAILURE, ago, ahead, done, expire, make_job, row, set_partner, settings_of
+from tests.factories import SyncJobFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _partners() -> None:
+    set_partner("akave")
+
+
+def claim(limit: int = 50) -> list[SyncJob]:
+    return claims.claim("akave", limit=limit)
+
+
+# --- rescue
+
+
+def test_rescue_leaves_a_live_lease_alone() -> None:
+    make_job()
+    [job] = claim()
+    before = row(job)
+
+    assert claims.rescue(db_now()) == []
+    assert row(job) == before
+
+
+def test_rescue_puts_a_dead_workers_job_back_and_tells_of_the_crash() -> None:
+    make_job(step="store")
+    expire(*claim())
+    now = db_now()
+
+    [rescued] = claims.rescue(now)
+
+    stored = SyncJob.objects.get()
+    assert (stored.status, stored.crashes, stored.attempts, stored.due_at) == (Status.PENDING, 1, 0, now)
+    assert (stored.error_class, stored.lease_until) == ("crashed", NEVER)
+    assert stored.error_message == "The worker stopped answering at step store and another one took over."
+    assert SyncAttempt.objects.values_list("outcome", "step").get() == ("crashed", "store")
+    assert rescued.pk == stored.pk
+
+
+def test_rescue_declares_the_second_crash_at_one_step_poison() -> None:
+    make_job()
+    expire(*claim())
+    claims.rescue(db_now())
+    expire(*claim())
+
+    claims.rescue(db_now())
+
+    stored = SyncJob.objects.get()
+    assert (stored.status, stored.crashes, stored.error_class) == (Status.FAILED, 2, "poison")
+    assert stored.error_message == (
+        "Two workers died before its first step of this record. Look at the record's data and the workers' memory."
+    )
+    assert DataUnion.objects.get().entry("akave").error_message == stored.error_message
+
+
+def test_rescue_counts_anew_after_a_saved_step() -> None:
+    make_job()
+    expire(*claim())
+    claims.rescue(db_now())
+    jobs = claim()
+    jobs[0].saved = claims.seal_saved(jobs[0].record_id, "akave", {})
+    claims.save_step(jobs, "confirm", db_now())
+    expire(*jobs)
+
+    claims.rescue(db_now())
+
+    assert SyncJob.objects.values_list("status", "crashes").get() == (Status.PENDING, 1)
+
+
+def test_rescue_takes_a_bounded_number_oldest_first() -> None:
+    for _ in range(3):
+        make_job()
+    jobs = claim()
+    expire(*jobs)
+    SyncJob.objects.filter(pk=jobs[1].pk).update(lease_until=ago(500))
+
+    assert [job.pk for job in claims.rescue(db_now(), limit=1)] == [jobs[1].pk]
+
+
+def test_rescue_leaves_a_job_that_was_renewed_since_it_was_read() -> None:
+    make_job()
+    jobs = claim()
+    expire(*jobs)
+    now = db_now()
+    stale = list(SyncJob.objects.expired(now))
+    claims.renew(jobs, now)
+    before = row(jobs[0])
+
+    endings = [(stale[0], claims._crash(stale[0], now))]
+    assert claims.settle(endings, now, lease_until__lt=now) == []
+
+    assert row(jobs[0]) == before
+
+
+def test_rescue_never_claims_what_is_done_but_finishes_it() -> None:
+    make_job()
+    [job] = claim()
+    assert claims._commit(job, done(), db_now(), {})
+    expire(job)
+    assert claim() == []
+
+    assert claims.rescue(db_now()) == []
+
+    assert SyncJob.objects.count() == 0
+    assert DataUnion.objects.get().entry("akave").is_synced
+    assert SyncAttempt.objects.get().outcome == "synced"
+
+
+def test_rescue_publishes_a_failure_that_nobody_published() -> None:
+    make_job()
+    [job] = claim()
+    assert claims._commit(job, Ending(status=Status.RETRYING, due_at=ago(1), attempt=FAILURE), db_now(), {})
+    expire(job)
+
+    claims.rescue(db_now())
+
+    assert DataUnion.objects.get().entry("akave").error_message == "akave: store: HTTP 503"
+    assert SyncJob.objects.values_list("status", "crashes", "outcome").get() == (Status.RETRYING, 0, None)
+    assert len(claim()) == 1
+
+
+# --- from outside
+
+
+@pytest.mark.parametrize("status", ["failed", "retrying"])
+def test_reopen_makes_a_failure_due_now_with_a_new_budget(status: str) -> None:
+    job = make_job(status=status, attempts=7, crashes=2, due_at=ahead(999), runs=9, fence=3)
+    now = db_now()
+
+    assert claims.reopen(SyncJob.objects.all(), trigger="ann", priority=1, now=now) == 1
+
+    stored = SyncJob.objects.get()
+    assert (stored.status, stored.attempts, stored.crashes, stored.due_at) == (Status.PENDING, 0, 0, now)
+    assert (stored.trigger, stored.priority, stored.runs, stored.fence) == ("ann", 1, 9, 3)
+    assert DataUnion.objects.get(pk=job.record_id).entry("akave").error_message == "akave: store: refused the object"
+
+
+@pytest.mark.parametrize("status", ["pending", "running", "done", "blocked"])
+def test_reopen_leaves_what_did_not_fail(status: str) -> None:
+    job = make_job(status=status)
+    before = row(job)
+
+    assert claims.reopen(SyncJob.objects.all(), trigger="ann", priority=0, now=db_now()) == 0
+    assert row(job) == before
+
+
+def test_bring_forward_wakes_waiting_jobs_of_these_records_and_partners() -> None:
+    waiting = make_job(due_at=ahead(900), waiting_since=ago(5))
+    other_partner = make_job(record=waiting.record, partner="vana", due_at=ahead(900))
+    other_record = make_job(due_at=ahead(900))
+    now = db_now()
+
+    assert claims.bring_forward([waiting.record_id], ["akave"], now) == 1
+
+    assert SyncJob.objects.values_list("due_at", "waiting_since").get(pk=waiting.pk) == (now, None)
+    assert all(SyncJob.objects.get(pk=job.pk).due_at > now for job in (other_partner, other_record))
+
+
+def test_bring_forward_leaves_a_backoff_alone() -> None:
+    job = make_job(status="retrying", due_at=ahead(900))
+
+    assert claims.bring_forward([job.record_id], ["akave"], db_now()) == 0
+
+
+def test_bring_forward_of_nothing_asks_nothing(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert claims.bring_forward([], ["akave"], NEVER) == 0
+        assert claims.bring_forward([UUID(int=1)], [], NEVER) == 0
+
+
+def test_failing_records_come_newest_change_first() -> None:
+    jobs = [make_job(status=s, changed_at=ago(age)) for s, age in (("failed", 30), ("retrying", 10), ("blocked", 20))]
+    make_job(status="pending")
+    make_job(status="running")
+    make_job(status="failed", partner="vana")
+
+    ids = claims.find_failing_record_ids(partner="akave")
+
+    assert ids == [jobs[1].record_id, jobs[2].record_id, jobs[0].record_id]
+
+
+def test_failing_records_can_be_narrowed_to_a_type() -> None:
+    make_job(status="failed")
+    checkin = SyncJobFactory(partner="akave", record__data_type="checkin")
+
+    assert claims.find_failing_record_ids(partner="akave", data_type="checkin") == [checkin.record_id]
+    assert DataUnion.find_failed_syncs("akave", "checkin") == [checkin.record]
+
+
+def test_the_lease_lasts_as_long_as_the_settings_say() -> None:
+    make_job()
+
+    with settings_of(sync_lease_s=8.0):
+        [job] = claim()
+
+    assert job.lease_until == job.claimed_at + timedelta(seconds=8)
