@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ class Refinement:
         if told is None:
             return Rewind(step="refine", changes={"refine_job": None})
         if told.get("status") == "failed":
-            return self._failed(item, str(told.get("error") or "no reason given")[:160])
+            return self._failed(item, _code_of(str(told.get("error") or "")))
         at_most_s = self.settings.refine_timeout_s
         raise NotReady(
             f"{self.settings.name}: refine: the refinement is not on chain yet",
@@ -82,14 +83,13 @@ class Refinement:
             raise
         return answer.json_object()
 
-    def _failed(self, item: Item, error: str) -> Rewind:
+    def _failed(self, item: Item, code: str) -> Rewind:
         """Ask again some times, then say what is wrong; even then ask, so that a later look may find it done."""
         tries = item.saved.get("refine_tries", 0) + 1
         if tries < MAX_TRIES:
             return Rewind(step="refine", changes={"refine_job": None, "refine_tries": tries}, after_s=self._pause_s)
         self.start(item)
-        code = next((code for code in (*WRONG_HERE, *FINAL) if code in error), "")
-        where = f"{self.settings.name}: refine: the service answered {error}"
+        where = f"{self.settings.name}: refine: the service answered {code or 'without a code'}"
         if code in WRONG_HERE:
             raise MisconfiguredError(f"{where}; compare refiner_id with the registry", code=code)
         if code in FINAL:
@@ -99,3 +99,10 @@ class Refinement:
     @property
     def _pause_s(self) -> float:
         return 5 * self.settings.poll_s
+
+
+def _code_of(error: str) -> str:
+    """Return the code in an error's text; the rest may quote the file or its key, which the service both holds."""
+    known = next((code for code in (*WRONG_HERE, *FINAL) if code in error), "")
+    first = error.partition(":")[0]
+    return known or (first if re.fullmatch("[A-Z_]{3,60}", first) else "")

@@ -107,7 +107,7 @@ def test_a_failed_refinement_is_asked_for_again_later(world: World, registered: 
         ("REFINER_CONTAINER_FAILED: x", TransientError, "asked once more"),
         ("REFINER_NOT_FOUND: x", MisconfiguredError, "compare refiner_id with the registry"),
         ("FILE_DECRYPTION_FAILED: x", PermanentError, "cannot be opened with its key"),
-        (None, TransientError, "no reason given"),
+        (None, TransientError, "without a code"),
     ],
 )
 def test_what_fails_for_the_third_time_is_told(
@@ -121,6 +121,25 @@ def test_what_fails_for_the_third_time_is_told(
     assert type(told) is kind
     assert remedy in str(told)
     assert [request.split()[0] for request in wire.requests] == [b"GET", b"POST"]
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("REFINER_CONTAINER_FAILED: heart_rate 61", "answered REFINER_CONTAINER_FAILED;"),
+        ("heart_rate 61: FILE_DECRYPTION_FAILED", "answered FILE_DECRYPTION_FAILED;"),
+        (f"heart_rate 61 {KEY}", "answered without a code;"),
+        ("A" * 61, "answered without a code;"),
+        ({"heart_rate": 61}, "answered without a code;"),
+    ],
+)
+def test_of_what_the_service_says_only_a_code_is_shown(world: World, say: Any, error: Any, shown: str) -> None:
+    partner, _ = say({"job_id": "j", "status": "failed", "error": error})
+
+    [told] = ask(partner, "await_refine", [world.item(saved={"file_id": 1, "refine_job": "j", "refine_tries": 2})])
+
+    assert shown in told.message
+    assert not [secret for secret in ("heart_rate", KEY, "AAA") if secret in told.message]
 
 
 def test_a_job_that_the_service_forgot_is_started_anew(world: World, say: Any) -> None:
