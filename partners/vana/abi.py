@@ -140,7 +140,7 @@ def _reason(data: str) -> str:
         text = decode(("string",), bytes.fromhex(data[10:]))[0]
     except Exception:  # a node may cut the data; the selector still tells that a require failed
         return "Error"
-    return str(text)[:120]
+    return "".join(character for character in text if character.isprintable())[:120] or "Error"
 
 
 def pack_proof(url: str, proof: Sequence[Any]) -> bytes:
