@@ -73,6 +73,10 @@ class Receipt:
     to: str
     logs: tuple[Log, ...]
 
+    def events(self, topic: str, *, topics: int) -> list[Log]:
+        """Return the logs of one event that have at least so many topics; others, nameless ones too, are skipped."""
+        return [log for log in self.logs if log.topics[:1] == (topic,) and len(log.topics) >= topics]
+
 
 def sensible(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], R]:
     """Make an answer of another shape than asked for an error of this request only."""
@@ -242,5 +246,11 @@ def _receipt(told: dict[str, Any]) -> Receipt:
         block=int(told["blockNumber"], 16),
         succeeded=int(told["status"], 16) == 1,
         to=told["to"] or "",
-        logs=tuple(Log(topics=tuple(log["topics"]), data=log["data"]) for log in told["logs"]),
+        logs=tuple(Log(topics=tuple(map(_hex, log["topics"])), data=_hex(log["data"])) for log in told["logs"]),
     )
+
+
+def _hex(text: str) -> str:
+    """Return hexadecimal text as it is. Raises ValueError when it is something else."""
+    bytes.fromhex(text.removeprefix("0x"))
+    return text

@@ -46,10 +46,9 @@ class ProofRequest:
 
     def read(self, item: Item, receipt: Receipt) -> Saved | None:
         """Take our request from the receipt: a node that lags must not make us pay twice."""
-        for log in receipt.logs:
-            topics = log.topics
-            if topics[0] == abi.JOB_SUBMITTED and int(topics[2], 16) == item.saved["file_id"]:
-                return {"job_id": int(topics[1], 16)}
+        for log in receipt.events(abi.JOB_SUBMITTED, topics=3):
+            if int(log.topics[2], 16) == item.saved["file_id"]:
+                return {"job_id": int(log.topics[1], 16)}
         return None
 
     def refuse(self, refused: Refused) -> PartnerError:

@@ -11,6 +11,8 @@ from partners.vana.chain import Action, Receipt, Refused
 from partners.vana.client import VanaClient
 from partners.vana.options import Settings
 
+WORD = 66  # 0x and the 32 bytes of the only value that the event holds
+
 
 @dataclass(frozen=True)
 class Reward:
@@ -34,9 +36,9 @@ class Reward:
 
     def read(self, item: Item, receipt: Receipt) -> Saved | None:
         """Take the amount from the receipt."""
-        for log in receipt.logs:
-            if log.topics[0] == abi.REWARD_REQUESTED and int(log.topics[2], 16) == item.saved["file_id"]:
-                amount = int(log.data, 16)
+        for log in receipt.events(abi.REWARD_REQUESTED, topics=3):
+            if int(log.topics[2], 16) == item.saved["file_id"] and len(log.data) > 2:
+                amount = int(log.data[:WORD], 16)
                 return {"reward": {"amount": str(amount), "tx_hash": receipt.tx_hash}}
         return None
 

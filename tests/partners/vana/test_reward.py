@@ -11,7 +11,7 @@ from partners.errors import PermanentError, TransientError
 from partners.testing import MemoryLedger, ask
 from partners.vana import abi
 from partners.vana.adapter import VanaPartner
-from partners.vana.chain import Action, Receipt
+from partners.vana.chain import Action, Log, Receipt
 from tests.partners.vana.world import World
 
 Flow = tuple[VanaPartner, MemoryLedger, Item]
@@ -92,3 +92,13 @@ def test_a_receipt_without_our_reward_is_looked_at_again(proved: Flow) -> None:
     partner, _, item = proved
 
     assert partner._reward.purpose.read(item, NOTHING) is None
+
+
+def test_logs_of_other_shapes_are_skipped(proved: Flow) -> None:
+    partner, _, item = proved
+    ours = (abi.REWARD_REQUESTED, abi.number_topic(7), abi.number_topic(1), abi.number_topic(1))
+    amount = abi.number_topic(5)
+    odd = (Log(topics=(), data=amount), Log(topics=ours[:2], data=amount), Log(topics=ours, data="0x"))
+    receipt = replace(NOTHING, logs=(*odd, Log(topics=ours, data=amount)))
+
+    assert partner._reward.purpose.read(item, receipt) == {"reward": {"amount": "5", "tx_hash": "0x"}}
