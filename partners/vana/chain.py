@@ -16,6 +16,7 @@ from partners.vana import abi
 from partners.vana.rpc import Call, Rpc, RpcError
 
 GWEI = 10**9
+LARGEST = 2**63 - 1  # what a database's integer holds
 NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 SEND_ANSWERS = (
     ("known", r"already known|already imported|known transaction|already exists"),
@@ -136,8 +137,8 @@ class Chain:
         for answer in (latest, *receipts):
             if isinstance(answer, RpcError):
                 raise self.rpc.decide(answer)
-        final = int(finalized["number"], 16) if isinstance(finalized, dict) else 0
-        return int(latest, 16), final, [_receipt(one) for one in receipts if one]
+        final = fitting(int(finalized["number"], 16)) if isinstance(finalized, dict) else 0
+        return fitting(int(latest, 16)), final, [_receipt(one) for one in receipts if one]
 
     @sensible
     def look_back(self, address: str, block: int, hashes: Sequence[str]) -> tuple[int, list[Receipt]]:
@@ -228,10 +229,17 @@ class Chain:
             raise self.rpc.decide(error) from None
 
 
+def fitting(number: int) -> int:
+    """Return a number as it is. Raises ValueError where a database could not hold it."""
+    if number > LARGEST:
+        raise ValueError("a number is beyond 64 bits")
+    return number
+
+
 def _head(block: dict[str, Any]) -> Head:
     return Head(
-        number=int(block["number"], 16),
-        timestamp=int(block["timestamp"], 16),
+        number=fitting(int(block["number"], 16)),
+        timestamp=fitting(int(block["timestamp"], 16)),
         base_fee_wei=int(block.get("baseFeePerGas") or "0x0", 16),
     )
 
@@ -243,7 +251,7 @@ def _as_call(sender: str, action: Action) -> dict[str, str]:
 def _receipt(told: dict[str, Any]) -> Receipt:
     return Receipt(
         tx_hash=told["transactionHash"],
-        block=int(told["blockNumber"], 16),
+        block=fitting(int(told["blockNumber"], 16)),
         succeeded=int(told["status"], 16) == 1,
         to=told["to"] or "",
         logs=tuple(Log(topics=tuple(map(_hex, log["topics"])), data=_hex(log["data"])) for log in told["logs"]),

@@ -13,7 +13,7 @@ from eth_utils import to_checksum_address
 
 from partners.errors import TransientError
 from partners.vana import abi
-from partners.vana.chain import Chain, sensible
+from partners.vana.chain import Chain, fitting, sensible
 from partners.vana.rpc import Rpc, RpcError
 
 SUBMITTED, COMPLETED, CANCELED = 1, 2, 3
@@ -73,16 +73,19 @@ class VanaClient(Chain):
         answers = self.rpc.batch(calls)
         return [self._decode(read, answer) for read, answer in zip(reads, answers, strict=True)]
 
+    @sensible
     def find_file_id(self, url: str) -> int:
         """Return the id under which exactly this URL is registered; 0 for none."""
-        return int(self.read(self.registry, abi.FILE_ID_BY_URL, url))
+        return fitting(self.read(self.registry, abi.FILE_ID_BY_URL, url))
 
+    @sensible
     def file(self, file_id: int, accounts: Sequence[str]) -> File:
         """Return a file and the keys that these accounts hold."""
         keys: list[Read] = [(self.registry, abi.FILE_PERMISSIONS, (file_id, account)) for account in accounts]
         found, *held = self.read_many([(self.registry, abi.FILES, (file_id,)), *keys])
         _, owner, url, _, block = found
-        return File(owner=to_checksum_address(owner), url=url, block=block, keys=dict(zip(accounts, held, strict=True)))
+        held_by = dict(zip(accounts, held, strict=True))
+        return File(owner=to_checksum_address(owner), url=url, block=fitting(block), keys=held_by)
 
     def jobs_of(self, file_id: int) -> list[Job]:
         """Return the file's proof requests, oldest first."""

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from eth_abi import encode
 
 from partners.errors import MisconfiguredError, TransientError, UnknownOutcome
 from partners.http import HttpClient
+from partners.vana import abi
 from partners.vana.chain import Action, Refused
 from partners.vana.client import VanaClient
 from partners.vana.rpc import Rpc, RpcError
@@ -16,6 +18,7 @@ from tests.partners.vana.node import error, start_node
 from tests.partners.wire import answer
 
 HERE, SIGNER = "0x" + "22" * 20, "0x" + "33" * 20
+HUGE = 2**63
 Make = Callable[..., VanaClient]
 BLOCK = {"number": "0x10", "timestamp": "0x20", "baseFeePerGas": "0x3b9aca00"}
 
@@ -200,6 +203,29 @@ def test_nonsense_is_an_error_of_this_request_only(node: Make, raw: bytes, messa
 
     assert message in caught.value.message
     assert caught.value.message.startswith("vana: ")
+
+
+@pytest.mark.parametrize(
+    ("ask", "answered"),
+    [
+        (lambda client: client.head(), b""),
+        (lambda client: client.watch([]), b""),
+        (lambda client: client.find_file_id("https://a/b"), encode(["uint256"], [HUGE])),
+        (lambda client: client.file(1, []), encode(abi.FILES.outputs, [(1, HERE, "https://a/b", 0, HUGE)])),
+    ],
+    ids=["head", "watch", "file id", "file"],
+)
+def test_a_number_beyond_64_bits_is_an_error_of_this_request_only(
+    node: Make, ask: Callable[[VanaClient], object], answered: bytes
+) -> None:
+    told = {
+        "eth_call": {"result": "0x" + answered.hex()},
+        "eth_blockNumber": {"result": hex(HUGE)},
+        "eth_getBlockByNumber": {"result": {**BLOCK, "number": hex(HUGE)}},
+    }
+
+    with pytest.raises(TransientError, match="makes no sense; check rpc_url"):
+        ask(node(told))
 
 
 def test_wrong_credentials_stop_the_partner(node: Make) -> None:
