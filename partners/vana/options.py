@@ -37,7 +37,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="reward", holds="yes or no: ask for the reward of each proved file", default="no", pattern=YES_NO),
     Option(name="refiner_url", holds="the refinement service's http(s) URL", required=False, pattern=URL),
     Option(name="refiner_id", holds="the refiner's id, a number", required=False, pattern=POSITIVE),
-    Option(name="allow_private", holds="yes if TEEs may live at private addresses", default="no",
+    Option(name="allow_private", holds="yes if TEEs may live at private addresses and speak plain http", default="no",
            pattern=YES_NO),
     Option(name="confirmations", holds="blocks to wait where nothing is finalized", default="16", pattern=POSITIVE),
     Option(name="forget_depth", holds="blocks before a nonce counts as used", default="6", pattern=POSITIVE),
@@ -71,6 +71,7 @@ class Settings:
     reward: bool
     refiner_url: str
     refiner_id: int
+    allow_private: bool
     confirmations: int
     forget_depth: int
     stuck_blocks: int
@@ -96,6 +97,7 @@ def parse(name: str, signer: str, config: Mapping[str, str]) -> Settings:
         reward=config["reward"] == "yes",
         refiner_url=config["refiner_url"].rstrip("/"),
         refiner_id=int(config["refiner_id"] or 0),
+        allow_private=config["allow_private"] == "yes",
         confirmations=int(config["confirmations"]),
         forget_depth=int(config["forget_depth"]),
         stuck_blocks=int(config["stuck_blocks"]),

@@ -9,7 +9,7 @@ from partners.base import Item, Rewind, Saved, StepResult
 from partners.errors import MisconfiguredError, NotReady, PartnerError, PermanentError, TransientError
 from partners.http import HttpClient
 from partners.vana import abi
-from partners.vana.chain import Action, Receipt, Refused
+from partners.vana.chain import LARGEST, Action, Receipt, Refused
 from partners.vana.client import CANCELED, COMPLETED, SUBMITTED, Job, Proof, VanaClient
 from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
 from partners.vana.options import Settings
@@ -18,6 +18,7 @@ from partners.vana.signature import find_signer
 
 SEED = "Please sign to retrieve your encryption key"
 AGAIN = "prepare_request_proof"
+MAX_ROUNDS = 5  # requests paid for one proof before a person is asked
 ASKED_TIMES = 4  # a TEE may lose its work without a word; it is asked so often before another one is
 
 
@@ -76,16 +77,17 @@ class TeeRun:
         job = self.client.jobs([item.saved["job_id"]])[0]
         if job.status == COMPLETED:
             return {}
-        if job.status == CANCELED:
-            return Rewind(step=AGAIN)
+        if job.status == CANCELED:  # by hand: a person wants another one
+            return Rewind(step=AGAIN, changes={"proof_rounds": None})
         if job.status != SUBMITTED:
             raise self._not_ready("the node does not know our request yet")
         _, url, _, _, _, _, tee_key = self.client.read(self.client.tee_pool, abi.TEES, job.tee)
         body = self._body(item, job, tee_key)
         try:
+            self._demand_tls(url)
             self.http.request("POST", f"{url.rstrip('/')}/RunProof", json=body, step="run_proof", unknown_on_lost=True)
         except PartnerError as error:
-            return self._not_run(job, error)
+            return self._not_run(item, job, error)
         return {"asked_at": self.client.head().timestamp}
 
     def wait(self, item: Item) -> StepResult:
@@ -94,11 +96,20 @@ class TeeRun:
         if job.status == COMPLETED:
             proof = self._find_ours(item, job)
             score, dlp_id, _, proof_url, _ = proof.data
+            if dlp_id > LARGEST:
+                message = (
+                    f"{self.settings.name}: await_proof: the proof's dlp_id is beyond 64 bits; ask the DLP's owner"
+                )
+                raise PermanentError(message, kind="proof")
             told = {"index": proof.index, "score": str(score), "dlp_id": dlp_id, "url": proof_url}
-            return {"proof": told, "ecies": None, "asked_at": None}
+            return {"proof": told, "ecies": None, "asked_at": None, "proof_rounds": None}
         now = self.client.head().timestamp
-        if job.status == CANCELED or is_overdue(self.client, self.settings, job, now):
-            return Rewind(step=AGAIN)
+        if job.status == CANCELED:
+            return Rewind(step=AGAIN, changes={"proof_rounds": None})
+        if is_overdue(self.client, self.settings, job, now):
+            if _rounds(item) >= MAX_ROUNDS:
+                self.start(item)  # so that a later look may find it done
+            return self._another(item, job)
         if now > item.saved.get("asked_at", now) + self.settings.tee_timeout_s / ASKED_TIMES:
             return Rewind(step="run_proof")
         raise self._not_ready("the TEE has not proved the file yet")
@@ -135,10 +146,28 @@ class TeeRun:
         blob = ecies_encrypt(public_key, password.encode(), iv=iv, ephemeral_private_key=ephemeral)
         return {"encrypted_encryption_key": blob}
 
-    def _not_run(self, job: Job, error: PartnerError) -> Rewind:
+    def _demand_tls(self, url: str) -> None:
+        """Refuse a TEE that plain http leads to: the URL comes from the chain, the record's key goes there."""
+        if not url.lower().startswith("https://") and not self.settings.allow_private:
+            name = self.settings.name
+            raise MisconfiguredError(
+                f"{name}: run_proof: the TEE has no https URL; set allow_private to yes if it may have the key anyway"
+            )
+
+    def _another(self, item: Item, job: Job) -> Rewind:
+        """Go back to cancel the request and pay another one; after so many a person must look at it."""
+        rounds = _rounds(item)
+        if rounds < MAX_ROUNDS:
+            return Rewind(step=AGAIN, changes={"proof_rounds": rounds})
+        raise TransientError(
+            f"{self.settings.name}: proof: {rounds} requests in a row brought no proof; see to the TeePool's TEEs and "
+            f"retry, or cancel request {job.job_id} at the TeePool to have another one paid"
+        )
+
+    def _not_run(self, item: Item, job: Job, error: PartnerError) -> Rewind:
         """Give a TEE that refuses its time, then ask another; a TEE is not ours, so no answer of it is final."""
         if is_overdue(self.client, self.settings, job, self.client.head().timestamp):
-            return Rewind(step=AGAIN)
+            return self._another(item, job)
         if isinstance(error, PermanentError | MisconfiguredError):
             raise self._not_ready(f"{error.message}; another TEE is asked after tee_timeout_s") from None
         raise error
@@ -159,6 +188,11 @@ class TeeRun:
     def _not_ready(self, why: str) -> NotReady:
         at_most_s = 4 * self.settings.tee_timeout_s
         return NotReady(f"{self.settings.name}: proof: {why}", after_s=self.settings.poll_s, at_most_s=at_most_s)
+
+
+def _rounds(item: Item) -> int:
+    """Return how many requests have been paid in vain once this one is given up."""
+    return int(item.saved.get("proof_rounds", 0)) + 1
 
 
 def is_overdue(client: VanaClient, settings: Settings, job: Job, now: int) -> bool:

@@ -20,6 +20,7 @@ FILE_FACTS = (
     "block",
     "job_id",
     "asked_at",
+    "proof_rounds",
     "proof",
     "refine_job",
     "refine_tries",

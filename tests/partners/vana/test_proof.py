@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from partners.base import Item, Rewind
 from partners.errors import NotReady, PermanentError, TransientError, UnknownOutcome
-from partners.sandbox.chain.deploy import key_address, role_key
 from partners.sandbox.control import Server
 from partners.sandbox.faults import Fault
-from partners.sandbox.tee import Tee
 from partners.testing import MemoryLedger, ask
 from partners.vana import abi
 from partners.vana.adapter import VanaPartner
-from partners.vana.chain import Action, Refused
+from partners.vana.chain import Action, Log, Receipt, Refused
 from tests.partners.vana.world import FEE, World
 
 ONE = 10**18
@@ -193,7 +191,45 @@ def test_a_request_cancelled_by_hand_is_made_anew(world: World, requested: Flow,
 
     back = world.answer(partner, step, item)
 
-    assert back == Rewind(step="prepare_request_proof")
+    assert back == Rewind(step="prepare_request_proof", changes={"proof_rounds": None})
+
+
+def test_the_fifth_request_without_a_proof_is_told_and_its_tee_asked_once_more(
+    world: World, tee: Server, requested: Flow
+) -> None:
+    partner, ledger, item = requested
+    arm(tee, "proof_never", times=2, per_subject=2)
+    item = world.until(partner, item, "run_proof", ledger, first="run_proof")
+    world.node.increase_time(200_000)
+    world.node.mine()
+
+    fourth = world.answer(partner, "await_proof", replace(item, saved={**item.saved, "proof_rounds": 3}))
+    fifth = replace(item, saved={**item.saved, **fourth.changes})
+    [told] = ask(partner, "await_proof", [fifth])
+    assert [entry["fault"] for entry in tee.view("log")] == ["proof_never", "proof_never"]
+    ask(partner, "await_proof", [fifth])
+    while partner.client.jobs([1])[0].status == 1:
+        world.mine()
+    done = world.until(partner, fifth, "await_proof", ledger, first="await_proof")
+
+    assert (fourth.step, fourth.changes) == ("prepare_request_proof", {"proof_rounds": 4})
+    assert type(told) is TransientError
+    assert "5 requests" in told.message
+    assert "cancel request 1" in told.message
+    assert jobs(world) == 1
+    assert "proof_rounds" not in done.saved
+
+
+def test_the_fifth_tee_that_refuses_for_too_long_is_told(world: World, requested: Flow, tee: Server) -> None:
+    partner, _, item = requested
+    arm(tee, "runproof_500")
+    world.node.increase_time(200_000)
+    world.node.mine()
+
+    [told] = ask(partner, "run_proof", [replace(item, saved={**item.saved, "proof_rounds": 4})])
+
+    assert type(told) is TransientError
+    assert "5 requests" in told.message
 
 
 @pytest.mark.parametrize("step", ["run_proof", "await_proof"])
@@ -228,7 +264,9 @@ def test_a_tee_that_refuses_for_too_long_is_replaced(world: World, requested: Fl
     world.node.increase_time(200_000)
     world.node.mine()
 
-    assert world.answer(partner, "run_proof", item) == Rewind(step="prepare_request_proof")
+    back = world.answer(partner, "run_proof", item)
+
+    assert back == Rewind(step="prepare_request_proof", changes={"proof_rounds": 1})
 
 
 def test_a_broken_tee_is_tried_again(requested: Flow, tee: Server) -> None:
@@ -254,14 +292,22 @@ def test_a_lost_answer_of_the_tee_is_asked_again_with_the_same_nonce(
     assert [entry["job_id"] for entry in tee.view("log")] == [1, 1]
 
 
-def test_a_tee_at_a_private_address_is_refused_unless_allowed(world: World, requested: Flow) -> None:
-    _, _, item = requested
-    public = world.partner(request_proof="yes", allow_private="no")
+def test_a_request_is_read_among_logs_of_other_shapes(world: World) -> None:
+    ours = (abi.JOB_SUBMITTED, abi.number_topic(4), abi.number_topic(1))
+    logs = tuple(Log(topics=topics, data="0x") for topics in ((), ours[:2], ours))
+    receipt = Receipt(tx_hash="0x", block=1, succeeded=True, to="0x", logs=logs)
 
-    [waits] = ask(public, "run_proof", [item])
+    found = world.partner(request_proof="yes")._request.purpose.read(world.item(saved={"file_id": 1}), receipt)
 
-    assert isinstance(waits, NotReady)
-    assert "set allow_private if it should" in waits.message
+    assert found == {"job_id": 4}
+
+
+def test_a_proof_whose_numbers_no_database_holds_is_for_people(world: World, tee: Server, requested: Flow) -> None:
+    partner, ledger, item = requested
+    tee._sandbox._dlp_id = 2**63  # type: ignore[attr-defined]
+
+    with pytest.raises(PermanentError, match="dlp_id is beyond 64 bits"):
+        world.until(partner, item, "await_proof", ledger, first="run_proof")
 
 
 def test_no_active_tee_is_tried_again(world: World) -> None:
@@ -291,18 +337,6 @@ def test_a_request_may_not_be_cancelled_too_early(world: World) -> None:
     early = partner._request.purpose.refuse(Refused("CancelDelayNotPassed"))
 
     assert isinstance(early, NotReady)
-
-
-def test_a_tee_without_public_key_gets_the_key_in_clear(world: World) -> None:
-    told = {"rpc_url": world.chain.rpc_url, "addresses": asdict(world.addresses)}
-    server = Server(Tee(**told, private_key=role_key("tee")), 0)
-    world._servers.append(server)
-    world.chain.admin.transact("tee_pool", "addTee", key_address(role_key("tee")), server.url, "")
-    partner = world.partner(request_proof="yes")
-
-    (done,) = world.run(partner, world.item())
-
-    assert done.saved["proof"]["index"] == 1
 
 
 def test_proof_asked_for_later_gets_secrets_of_its_own(world: World, tee: Server) -> None:
