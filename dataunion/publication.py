@@ -23,24 +23,27 @@ from dataunion.state import Status
 def publish(jobs: Iterable[SyncJob], now: datetime) -> None:
     """Do what the stored outcomes of these jobs say."""
     jobs = [job for job in jobs if job.outcome is not None]
-    for job in jobs:
-        _publish_entry(job, now)
+    refused = [job for job in jobs if not _publish_entry(job, now)]
     _insert_missing(SyncAttempt, [a for a in map(_attempt, jobs) if a])
     _insert_missing(RemoteRef, [ref for job in jobs for ref in _refs(job)])
-    done = [job for job in jobs if job.status == Status.DONE]
     for job in jobs:
         same = SyncJob.objects.filter(pk=job.pk, fence=job.fence, status=job.status)
-        if job in done:
-            same.delete()
+        if job.status == Status.DONE or (job in refused and _is_synced(job)):
+            same.delete()  # also the work of somebody slow, which a newer word has ended
         else:
             same.update(outcome=None, lease_token="", lease_until=NEVER)
 
 
-def _publish_entry(job: SyncJob, now: datetime) -> None:
+def _publish_entry(job: SyncJob, now: datetime) -> bool:
     changes = dict(job.outcome["entry"], fence=job.fence, attempts=job.runs)
     saved = job.saved if job.status == Status.DONE else None
     changes["retry_data"] = None if saved is None else vault.to_text(bytes(saved))
-    write_entry(job.record_id, job.partner, changes, now, at_most_fence=job.fence)
+    return write_entry(job.record_id, job.partner, changes, now, at_most_fence=job.fence)
+
+
+def _is_synced(job: SyncJob) -> bool:
+    record = DataUnion.objects.filter(pk=job.record_id).first()
+    return record is not None and record.entry(job.partner).is_synced
 
 
 def write_entry(record_id: Any, partner: str, changes: Mapping[str, Any], now: datetime, **fence: int) -> bool:
