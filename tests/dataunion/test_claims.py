@@ -122,6 +122,21 @@ def test_claim_leaves_a_job_that_was_in_a_crash_until_it_is_first() -> None:
     assert [job.pk for job in claim()] == [first.pk]
 
 
+def test_bulk_work_that_was_in_a_crash_has_its_turn_while_live_work_goes_on() -> None:
+    make_job(due_at=ago(99))
+    crashed = make_job(priority=1, crashes=1)
+
+    found = set()
+    for _ in range(400):  # one claim in ten
+        jobs = claim()
+        found.add(tuple(job.pk == crashed.pk for job in jobs))
+        claims.let_go(jobs, ago(50))
+        if len(found) == 2:
+            break
+
+    assert found == {(True,), (False,)}
+
+
 # --- limits
 
 

@@ -7,9 +7,10 @@ import pytest
 from dataunion import claims
 from dataunion.claims import Ending
 from dataunion.clock import db_now
-from dataunion.models import NEVER, DataUnion, RemoteRef, SyncAttempt, SyncJob
+from dataunion.models import NEVER, DataUnion, HealthData, RemoteRef, SyncAttempt, SyncJob
 from dataunion.state import Status
 from tests.dataunion.work import FAILURE, ago, ahead, done, make_job, row, set_partner, steal
+from tests.factories import HealthDataFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -149,13 +150,16 @@ def test_let_go_puts_a_job_back_as_if_it_had_not_been_claimed() -> None:
     assert (stored.lease_token, stored.lease_until) == ("", NEVER)
 
 
-def test_drop_deletes_a_job_that_is_ours() -> None:
-    make_job()
-    [job] = claim()
+def test_drop_deletes_a_job_that_is_ours_and_the_data_that_came_before_its_record() -> None:
+    job = make_job()
+    HealthDataFactory(record=job.record)
+    other = HealthDataFactory()
+    [mine] = claim()
 
-    claims.drop(job)
+    claims.drop(mine)
 
     assert SyncJob.objects.count() == 0
+    assert list(HealthData.objects.all()) == [other]
 
 
 MOVES = {

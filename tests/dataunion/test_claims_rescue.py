@@ -212,3 +212,24 @@ def test_the_lease_lasts_as_long_as_the_settings_say() -> None:
         [job] = claim()
 
     assert job.lease_until == job.claimed_at + timedelta(seconds=8)
+
+
+def test_bring_forward_opens_what_was_blocked_by_what_came() -> None:
+    job = make_job(status="blocked", due_at=ahead(900))
+    now = db_now()
+
+    assert claims.bring_forward([job.record_id], ["akave"], now) == 1
+
+    assert SyncJob.objects.values_list("status", "due_at").get() == (Status.PENDING, now)
+
+
+def test_what_was_blocked_some_time_ago_is_asked_again() -> None:
+    due = make_job(status="blocked", due_at=ago(1))
+    later = make_job(status="blocked", due_at=ahead(60))
+    other = make_job(status="blocked", due_at=ago(1), partner="vana")
+    unpublished = make_job(status="blocked", due_at=ago(1), lease_until=ago(1))
+
+    assert claims.unblock("akave", db_now()) == 1
+
+    states = {job.pk: SyncJob.objects.get(pk=job.pk).status for job in (due, later, other, unpublished)}
+    assert list(states.values()) == [Status.PENDING, Status.BLOCKED, Status.BLOCKED, Status.BLOCKED]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from dataunion import ledger
+from dataunion import ledger, vault
 from dataunion.ledger import DbLedger, SignerLease, take_signer
 from dataunion.models import NEVER, ChainTx, Signer
 from partners.base import Item, SignedTx, SignerView
-from partners.errors import NotReady
+from partners.errors import MisconfiguredError, NotReady
 from tests.dataunion.work import ago, at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -262,3 +263,24 @@ def test_a_row_opens_for_its_own_record_only() -> None:
 
     with pytest.raises(ledger.vault.VaultError):
         book.find(item(2), "register")
+
+
+def test_a_damaged_transaction_is_logged_and_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    lease = taken()
+    for number in (1, 2):
+        DbLedger(lease).sign(item(number), "register", 0, build())
+    ChainTx.objects.filter(nonce=0).update(raw=b"damaged")
+
+    assert [tx.nonce for tx in lease.unmined()] == [1]
+
+    [told] = [r for r in caplog.records if r.message == "ledger.damaged"]
+    assert (told.nonce, told.record) == (0, str(UUID(int=1)))
+
+
+def test_a_transaction_whose_key_is_missing_is_an_error_of_the_configuration(settings: Any) -> None:
+    lease = taken()
+    DbLedger(lease).sign(item(), "register", 0, build())
+    settings.VAULT_KEYS = [vault.new_key()]
+
+    with pytest.raises(MisconfiguredError, match=r"^vana: a signed transaction cannot be opened: no key "):
+        lease.unmined()

@@ -100,6 +100,26 @@ def test_an_older_fence_is_refused_by_the_entry() -> None:
     assert DataUnion.objects.get().partners == before
 
 
+def test_work_that_a_newer_word_has_ended_is_deleted() -> None:
+    job = committed(Status.RETRYING)
+    DataUnion.objects.update(partners=MergeEntry("akave", {"is_synced": True, "fence": 3}))
+    before = DataUnion.objects.get().partners
+
+    publication.publish([job], db_now())
+
+    assert SyncJob.objects.count() == 0
+    assert DataUnion.objects.get().partners == before
+
+
+def test_work_that_a_newer_word_keeps_open_is_kept() -> None:
+    job = committed(Status.RETRYING)
+    DataUnion.objects.update(partners=MergeEntry("akave", {"fence": 3}))
+
+    publication.publish([job], db_now())
+
+    assert SyncJob.objects.values_list("status", "outcome").get() == (Status.RETRYING, None)
+
+
 def test_a_job_that_moved_on_is_not_deleted_by_a_stalled_publisher() -> None:
     job = committed()
     SyncJob.objects.update(fence=5, status="pending")

@@ -159,3 +159,26 @@ def test_a_name_that_breaks_paths_or_statistics_is_no_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["akave", "my-hook", "my_hook", "a1", "totals", "x-total"])
 def test_a_plain_name_is_a_name(name: str) -> None:
     Partner(name=name, adapter="webhook").full_clean()
+
+
+def test_the_system_pauses_a_partner_that_is_as_it_was_read() -> None:
+    row = roster.get_partner("akave")
+
+    assert roster.pause_misconfigured(row, reason="HTTP 403") is True
+
+    assert Partner.objects.values_list("state", "state_reason", "state_by").get(name="akave") == (
+        "paused",
+        "HTTP 403",
+        "system",
+    )
+
+
+@pytest.mark.parametrize("change", [{"state": "off"}, {"version": 2}, {"checked_version": 9}])
+def test_the_system_leaves_alone_what_a_person_changed_meanwhile(change: dict[str, Any]) -> None:
+    row = roster.get_partner("akave")
+    Partner.objects.filter(name="akave").update(**change)
+    before = Partner.objects.values("state", "state_reason").get(name="akave")
+
+    assert roster.pause_misconfigured(row, reason="HTTP 403") is False
+
+    assert Partner.objects.values("state", "state_reason").get(name="akave") == before

@@ -53,6 +53,15 @@ class BadReceipt(FakePartner):
         return {"at": object()}
 
 
+class OddRefs(FakePartner):
+    """Gives one record a reference that is no text."""
+
+    odd: ClassVar[tuple[str, str]]
+
+    def refs(self, item: Item) -> Iterable[tuple[str, str]]:
+        return [("odd", self.odd[1])] if item.record_id == self.odd[0] else []
+
+
 class Rewinds(FakePartner):
     """Its last step goes back to the first, once."""
 

@@ -252,3 +252,34 @@ def test_an_adapter_that_breaks_outside_its_steps_is_nobodys_crash(settings: Any
     job = job_of(record, "x")
     assert (job.status, job.attempts, job.crashes, job.lease_until) == (Status.PENDING, 0, 0, NEVER)
     assert 3 < seconds_to(job) <= 5
+
+
+@pytest.mark.parametrize("answer", ["half a pair \ud800", "x\x00\ud800"])
+def test_an_answer_that_no_database_can_store_fails_its_own_job_only(settings: Any, answer: str) -> None:
+    settings.PARTNERS = partners_of(x="OddRefs")
+    odd = hand_in("odd")
+    good = hand_in("good")
+    adapters.OddRefs.odd = (str(odd.pk), answer)
+
+    engine.push("x")
+
+    assert SyncJob.objects.values_list("status", "error_class", "record_id").get(partner="x") == (
+        Status.FAILED,
+        "nonsense",
+        odd.pk,
+    )
+    good.refresh_from_db()
+    assert good.entry("x").is_synced
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "half \ud800", "x" * 9000])
+def test_an_error_message_is_cut_to_what_every_database_can_store(text: str) -> None:
+    record = hand_in()
+    service().plan("store", TransientError(text, code=text))
+
+    engine.push("akave")
+
+    job = job_of(record)
+    assert job.status == Status.RETRYING
+    assert len(job.error_message) <= 2000
+    assert DataUnion.objects.get().entry("akave").error_message == job.error_message

@@ -234,3 +234,12 @@ def test_the_signers_lease_is_renewed_with_the_jobs(signs: str) -> None:
 
     assert DataUnion.objects.get().entry(signs).is_synced
     assert len(leases) == 1
+
+
+def test_a_check_with_a_bug_pauses_the_partner_and_shows_no_secret(checked: str) -> None:
+    hand_in()
+    Checked.problem = RuntimeError("PLANTED-MARKER")
+
+    assert engine.push(checked) == 0
+
+    assert state() == ("paused", "x: checking its configuration raised RuntimeError.")

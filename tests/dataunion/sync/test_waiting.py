@@ -14,11 +14,11 @@ from dataunion.ingest import register_record
 from dataunion.models import DataUnion, HealthData, Partner, SyncAttempt, SyncJob
 from dataunion.models.expressions import MergeEntry
 from dataunion.state import Status
-from dataunion.sync import engine
+from dataunion.sync import engine, tick
 from partners.errors import TransientError
 from partners.testing import FakePartner
 from tests.dataunion.sync.adapters import HERE, NeedsAkave, partners_of
-from tests.dataunion.work import ago, at_once, hand_in, job_of, make_due, row
+from tests.dataunion.work import ago, at_once, hand_in, job_of, make_due, row, set_partner
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -326,3 +326,42 @@ def test_a_snoozed_job_is_unchanged_but_for_its_time(second: str) -> None:
     assert changed <= {"due_at", "changed_at", "claimed_at", "fence"}
     assert after["claimed_at"] - before["due_at"] > timedelta(0)
     assert claims.open_saved(job_of(record, second)) == {}
+
+
+def test_a_gate_that_still_says_no_is_asked_again_and_again_without_new_attempts(settings: Any) -> None:
+    settings.DATAUNION_SYNC_GATES = [f"{HERE}.refuse"]
+    record = hand_in()
+    for _ in range(3):
+        engine.push("akave")
+        assert 895 < seconds_to(job_of(record)) <= 900
+        make_due(record)
+        claims.unblock("akave", db_now())
+
+    assert SyncAttempt.objects.count() == 1
+    assert DataUnion.objects.get().entry("akave").error_message == "The person withdrew the consent."
+
+
+def test_a_gate_that_changes_its_mind_lets_the_record_go(settings: Any) -> None:
+    settings.DATAUNION_SYNC_GATES = [f"{HERE}.refuse"]
+    record = hand_in()
+    engine.push("akave")
+    make_due(record)
+    settings.DATAUNION_SYNC_GATES = []
+
+    tick.tick()
+    engine.push("akave")
+
+    assert DataUnion.objects.get().entry("akave").is_synced
+
+
+def test_a_record_that_is_not_enrolled_with_the_required_partner_is_blocked(second: str) -> None:
+    set_partner("akave", state="off")
+    record = hand_in()
+
+    engine.push(second)
+
+    job = job_of(record, second)
+    assert (job.status, job.error_message) == (
+        Status.BLOCKED,
+        "second needs akave, and this record is not enrolled with it.",
+    )
