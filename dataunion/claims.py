@@ -7,6 +7,7 @@ states.
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +19,14 @@ from django.db.models import BinaryField, Case, F, QuerySet, When
 
 from dataunion import gate, vault
 from dataunion.conf import conf
-from dataunion.models import NEVER, DataUnion, SyncJob
+from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncJob
 from dataunion.models.expressions import literal
 from dataunion.publication import in_one_transaction, publish
 from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, REOPENABLE, Attempt, Outcome, Status
 from partners.base import PUSH
 
 _POISON_CRASHES = 2
+_CRASHED_BULK = 0.1  # of the claims, while live work is due as well
 FAILING_LIMIT = 10_000
 
 
@@ -66,6 +68,9 @@ def _choose(partner: str, limit: int, now: datetime) -> list[UUID]:
     chosen += bulk[: limit - len(chosen)]
     if chosen and chosen[0][1]:
         return [chosen[0][0]]
+    crashed_bulk = [pk for pk, crashes in bulk if crashes]
+    if crashed_bulk and random.random() < _CRASHED_BULK:
+        return crashed_bulk[:1]  # else live work would keep it from ever being first
     return [pk for pk, crashes in chosen if not crashes]
 
 
@@ -129,7 +134,8 @@ def _commit(job: SyncJob, ending: Ending, now: datetime, guard: Mapping[str, Any
     """Store the outcome, guarded by the token; a row with an outcome stays in hand until that is published."""
     still_ours = SyncJob.objects.filter(pk=job.pk, lease_token=job.lease_token, status=Status.RUNNING, **guard)
     _end(job, ending, now)
-    return still_ours.update(**{name: getattr(job, name) for name in _ENDED}) == 1
+    changes = {name: getattr(job, name) for name in _ENDED}
+    return still_ours.update(lease_token="", **changes) == 1
 
 
 _ENDED = (
@@ -140,7 +146,6 @@ _ENDED = (
     "crashes",
     "waiting_since",
     "step",
-    "lease_token",
     "lease_until",
     "outcome",
     "error_class",
@@ -154,7 +159,6 @@ def _end(job: SyncJob, ending: Ending, now: datetime) -> None:
     job.status, job.due_at, job.changed_at = ending.status, ending.due_at, now
     job.attempts += ending.spends_attempt
     job.waiting_since = (job.waiting_since or now) if ending.waits else None
-    job.lease_token = ""
     if attempt is None and ending.status != Status.DONE:
         job.lease_until = NEVER  # a wait has nothing to publish
         return
@@ -229,7 +233,8 @@ def let_go(jobs: Collection[SyncJob], due_at: datetime) -> None:
 
 
 def drop(job: SyncJob) -> None:
-    """Delete a job whose record never appeared."""
+    """Delete a job whose record never appeared, and the data that came before it."""
+    PAYLOADS[job.data_type]._default_manager.filter(pk=job.record_id).delete()
     _ours([job]).delete()
 
 
@@ -244,19 +249,25 @@ def reopen(jobs: QuerySet[SyncJob], *, trigger: str, priority: int, now: datetim
         attempts=0,
         crashes=0,
         waiting_since=None,
-        trigger=trigger,
+        trigger=trigger[:100],
         priority=priority,
         changed_at=now,
     )
 
 
 def bring_forward(record_ids: Collection[UUID], partners: Collection[str], now: datetime) -> int:
-    """Make waiting jobs of these records due now; return how many."""
+    """Make waiting and blocked jobs of these records due now, since what they waited for came; return how many."""
     if not record_ids or not partners:
         return 0
-    return SyncJob.objects.filter(
-        record_id__in=list(record_ids), partner__in=list(partners), status=Status.PENDING, due_at__gt=now
-    ).update(due_at=now, waiting_since=None)
+    jobs = SyncJob.objects.filter(record_id__in=list(record_ids), partner__in=list(partners))
+    woken = jobs.filter(status=Status.PENDING, due_at__gt=now).update(due_at=now, waiting_since=None)
+    return woken + jobs.filter(status=Status.BLOCKED).update(status=Status.PENDING, due_at=now, changed_at=now)
+
+
+def unblock(partner: str, now: datetime) -> int:
+    """Ask again whether what was blocked some time ago still is; return how many jobs go on."""
+    blocked = SyncJob.objects.filter(partner=partner, status=Status.BLOCKED, due_at__lte=now, lease_until__lte=NEVER)
+    return blocked.update(status=Status.PENDING)
 
 
 def open_saved(job: SyncJob) -> dict[str, Any]:

@@ -131,8 +131,6 @@ def _from_object(name: str, value: Any) -> Source:
         return Source(name, _new_record(value))
     except InvalidRecordError as error:
         return Source(name, problem=str(error))
-    except RecursionError:
-        return Source(name, problem="is nested too deeply")
     except UnicodeEncodeError:
         return Source(name, problem="holds half of a surrogate pair, which is no text")
 

@@ -6,6 +6,7 @@ broadcast again by whoever holds the lease next, so that a nonce is never left e
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import NEVER, ChainTx, Signer
 from partners.base import Item, SignedTx, SignerView
-from partners.errors import NotReady
+from partners.errors import MisconfiguredError, NotReady
+
+log = logging.getLogger(__name__)
 
 _RACES = 20
+_FOREVER_S = float("inf")  # waiting for one's turn is no failure, however long
 
 
 @dataclass
@@ -45,9 +49,19 @@ class SignerLease:
         Signer.objects.filter(pk=self.row.pk, lease_token=self.token).update(lease_token="", lease_until=NEVER)
 
     def unmined(self) -> list[SignedTx]:
-        """Return the transactions that the chain had not mined when last looked at, in nonce order."""
-        rows = _open_rows(self.row, self.view.mined).order_by("nonce")
-        return [_signed(tx, len(tx.hashes) - 1) for tx in rows]
+        """Return the transactions that the chain had not mined when last looked at, in nonce order.
+
+        Raises MisconfiguredError when the key that sealed one is missing; a damaged one is logged and left out.
+        """
+        found = []
+        for tx in _open_rows(self.row, self.view.mined).order_by("nonce"):
+            try:
+                found.append(_signed(tx, len(tx.hashes) - 1))
+            except vault.UnknownKeyError as error:
+                raise MisconfiguredError(f"{tx.partner}: a signed transaction cannot be opened: {error}") from None
+            except vault.VaultError:
+                log.error("ledger.damaged", extra={"signer": tx.signer, "nonce": tx.nonce, "record": str(tx.record)})
+        return found
 
     def note(self, view: SignerView) -> None:
         """Remember what the chain says now."""
@@ -97,11 +111,12 @@ class DbLedger:
             signed = build(self._next_nonce())
             if self._insert(item, step, generation, signed):
                 return signed
-        raise NotReady("Another worker signs with this key; trying again.", after_s=1.0)
+        raise NotReady("Another worker signs with this key; trying again.", after_s=1.0, at_most_s=_FOREVER_S)
 
     def _check_room(self) -> None:
         if _open_rows(self._signer, self._lease.view.mined).count() >= self._lease.max_unmined:
-            raise NotReady("The signer has as many transactions on their way as is allowed.", after_s=1.0)
+            why = "The signer has as many transactions on their way as is allowed."
+            raise NotReady(why, after_s=2.0, at_most_s=_FOREVER_S)
 
     def _next_nonce(self) -> int:
         rows = ChainTx.objects.filter(chain_id=self._signer.chain_id, signer=self._signer.address)
@@ -129,7 +144,7 @@ class DbLedger:
 
     def _keep_lease(self) -> None:
         if not self._lease.renew(db_now()):
-            raise NotReady("The signer's lease went to another worker.", after_s=1.0)
+            raise NotReady("The signer's lease went to another worker.", after_s=1.0, at_most_s=_FOREVER_S)
 
     def find(self, item: Item, step: str) -> Sequence[SignedTx]:
         """Return every transaction signed for this record and step, oldest first."""

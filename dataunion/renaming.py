@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataunion import roster
-from dataunion.models import DataUnion, Partner
+from dataunion.models import DataUnion, Partner, SyncJob
 from dataunion.reports import report_sync
+from dataunion.state import Status
 from partners.errors import MisconfiguredError
 
 
@@ -24,6 +25,9 @@ def send_under_new_name(record: DataUnion) -> list[str]:
     if not storing or registered:
         why = f"{', '.join(registered)} holds its present name" if registered else "no partner stores it under a name"
         raise NotRenamableError(f"This record cannot be sent under a new name: {why}.")
+    quiet = [name for name in waiting if not _has_conflict(record, name)]
+    if quiet:
+        raise NotRenamableError(f"This record cannot be sent under a new name: {', '.join(quiet)} has no conflict.")
     for row in roster.find_partners():
         if row.name in storing:
             kept = {k: v for k, v in record.retry_data(row.name).items() if k not in _name_keys(row)}
@@ -31,6 +35,13 @@ def send_under_new_name(record: DataUnion) -> list[str]:
     for name in waiting:
         report_sync(record=record, partner=name, is_synced=False, retry_data={})
     return [*storing, *waiting]
+
+
+def _has_conflict(record: DataUnion, partner: str) -> bool:
+    """Say whether the partner gave up because the present name is another's; else it may yet register it."""
+    return SyncJob.objects.filter(
+        record_id=record.pk, partner=partner, status=Status.FAILED, error_class="conflict"
+    ).exists()
 
 
 def _name_keys(row: Partner) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ def report_sync(
         raise TypeError("retry_data should be a mapping or None")
     sealed = None if retry_data is None else claims.seal_saved(record.pk, partner, retry_data)
     for _ in range(_RACES):
+        # The entry first: a job that is made after this look raises the entry's fence, and ours then fails.
         fresh = DataUnion.objects.get(pk=record.pk)
         entry = fresh.entry(partner)
         job = SyncJob.objects.filter(record_id=record.pk, partner=partner).first()
@@ -98,8 +99,7 @@ def _report_on_job(
     with in_one_transaction():
         if SyncJob.objects.filter(pk=job.pk, fence=seen).update(**changes) != 1:
             return False
-        for name, value in changes.items():
-            setattr(job, name, value)
+        job.refresh_from_db()  # a worker may have saved a step since it was read
         publish([job], now)
     return True
 
@@ -136,6 +136,9 @@ def _report_unsynced(
         with transaction.atomic():
             job.save(force_insert=True)
             publish([job], now)
+            if DataUnion.objects.get(pk=record.pk).entry(partner).fence > job.fence:
+                SyncJob.objects.filter(pk=job.pk, fence=job.fence).delete()  # somebody reported after our look
+                return False
     except IntegrityError:
         return False
     return True

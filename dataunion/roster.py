@@ -105,12 +105,22 @@ def check_adapter(row: Partner) -> list[str]:
     """Ask the partner whether its configuration works; remember it for this version. Raises PartnerError."""
     found = list(get_adapter(row).check())
     Partner.objects.filter(pk=row.pk, version=row.version).update(checked_version=row.version)
+    row.checked_version = row.version
     return found
 
 
 def pause(row: Partner, *, reason: str, by: str) -> None:
     """Stop sending; records go on being enrolled."""
     _set_state(row, PartnerState.PAUSED, reason, by)
+
+
+def pause_misconfigured(row: Partner, *, reason: str) -> bool:
+    """Pause a partner as the system: only if nobody switched, configured or resumed it since `row` was read."""
+    same = Partner.objects.filter(
+        pk=row.pk, state=PartnerState.ON, version=row.version, checked_version=row.checked_version
+    )
+    changes = {"state": PartnerState.PAUSED, "state_reason": reason, "state_by": "system", "state_at": db_now()}
+    return same.update(**changes) == 1
 
 
 def resume(row: Partner, *, by: str) -> None:

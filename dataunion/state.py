@@ -77,6 +77,7 @@ MOVES: Mapping[str, tuple[tuple[Status, ...], Status]] = {
     "rescue": ((Status.RUNNING,), Status.PENDING),
     "poison": ((Status.RUNNING,), Status.FAILED),
     "reopen": (REOPENABLE, Status.PENDING),
+    "unblock": ((Status.BLOCKED,), Status.PENDING),
 }
 
 _OURS = frozenset({"is_synced", "error_message", "retry_data", "fence", "attempts", "synced_at", "withdrawn_at"})

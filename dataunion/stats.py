@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Min, Q
 
 from dataunion import roster
 from dataunion.models import Counters, DataUnion, HourStat, SyncAttempt, SyncJob
@@ -123,12 +123,16 @@ def fold() -> int:
 
 
 def roll_up(now: datetime) -> None:
-    """Write the hours' statistics anew, from the last hour that was written to the present one."""
+    """Write the hours' statistics anew, from the last hour that was written; hours without attempts cost nothing."""
     last = HourStat.objects.aggregate(last=Max("hour"))["last"]
-    hour = (last or now - timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
-    while hour <= now:
+    begin = last or now - timedelta(days=1)
+    while True:
+        first = SyncAttempt.objects.filter(created_at__gte=begin).aggregate(first=Min("created_at"))["first"]
+        if first is None:
+            return
+        hour = first.replace(minute=0, second=0, microsecond=0)
         _roll_up_hour(hour)
-        hour += timedelta(hours=1)
+        begin = hour + timedelta(hours=1)
 
 
 def _roll_up_hour(hour: datetime) -> None:

@@ -141,19 +141,18 @@ except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
 
 
-def _partner(name: str) -> dict[str, Any]:
+def _partner(name: str, others: list[str]) -> dict[str, Any]:
     """Collect the options of one partner: option `x_y` of partner `akave` is AKAVE_X_Y (or AKAVE_X_Y_FILE)."""
     prefix = f"{name.upper()}_"
-    names = {k.removesuffix("_FILE") for k in os.environ if k.startswith(prefix)}
+    longer = tuple(f"{other.upper()}_" for other in others if other.upper().startswith(prefix))
+    names = {k.removesuffix("_FILE") for k in os.environ if k.startswith(prefix) and not k.startswith(longer)}
     options = {n.removeprefix(prefix).lower(): _read(n, "a value", str) for n in names if n != f"{prefix}BACKEND"}
     return {"BACKEND": os.environ.get(f"{prefix}BACKEND") or name, "OPTIONS": options}
 
 
 # Names, in the order in which people see them. Each one's options come from variables that start with its name.
-PARTNERS = {
-    name: _partner(name)
-    for name in _read("DATAUNION_PARTNERS", "names (a-z, 0-9, _, -) separated by commas", _names, "akave,vana")
-}
+_NAMES = _read("DATAUNION_PARTNERS", "names (a-z, 0-9, _, -) separated by commas", _names, "akave,vana")
+PARTNERS = {name: _partner(name, _NAMES) for name in _NAMES}
 # Dotted paths of functions (record) -> reason or None, asked before anything is sent.
 DATAUNION_SYNC_GATES = _read("DATAUNION_SYNC_GATES", "dotted paths separated by commas", _list, "")
 

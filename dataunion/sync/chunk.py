@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import DataError
+
 from dataunion import claims, gate, ledger, roster
 from dataunion.claims import Ending
 from dataunion.clock import db_now
@@ -40,6 +42,7 @@ from partners.errors import (
 )
 
 log = logging.getLogger(__name__)
+_UNSTORABLE = (ValueError, OverflowError, DataError)  # lone surrogates, numbers over 64 bits
 _FINISHED = "finished"  # the step after the last
 
 
@@ -233,11 +236,26 @@ class Chunk:
             self._account(error, job, step)
             at = Situation(job=job, partner=self.row, step=step, started=self.started, now=now)
             endings.append((job, decide(at, error)))
-        claims.settle(endings, now)
+        self._settle(endings, now)
         waiting = [self.jobs[pk] for pk, error in errors.items() if isinstance(error, Unready)]
         for pk in errors:
             self._forget(pk)
         self._wake_again(waiting, now)
+
+    def _settle(self, endings: list[tuple[SyncJob, Ending]], now: datetime) -> list[SyncJob]:
+        """Let go of jobs; one whose answer no database can store must not hold up the others."""
+        try:
+            return claims.settle(endings, now)
+        except _UNSTORABLE:
+            return [job for one in endings for job in self._settle_one(*one, now)]
+
+    def _settle_one(self, job: SyncJob, ending: Ending, now: datetime) -> list[SyncJob]:
+        try:
+            return claims.settle([(job, ending)], now)
+        except _UNSTORABLE:
+            nonsense = PermanentError(f"{self.row.name}: it answered something that cannot be stored.", kind="nonsense")
+            at = Situation(job=job, partner=self.row, step=job.step, started=self.started, now=now)
+            return claims.settle([(job, decide(at, nonsense))], now)
 
     def _wake_again(self, jobs: list[SyncJob], now: datetime) -> None:
         """Close the gap in which what a job waits for came between our look and our letting go."""
@@ -264,7 +282,7 @@ class Chunk:
         elif isinstance(error, PermanentError) and (error.http_status or error.code):
             self.successes += 1  # the partner answered: it lives
         elif isinstance(error, MisconfiguredError):
-            roster.pause(self.row, reason=error.message, by="system")
+            roster.pause_misconfigured(self.row, reason=error.message)
 
     def _complete(self) -> None:
         now, endings = db_now(), []
@@ -274,10 +292,10 @@ class Chunk:
             item = self.items[pk]
             at = Situation(job=job, partner=self.row, step=_FINISHED, started=self.started, now=now)
             endings.append((job, self._ending(at, item)))
-        ours = claims.settle(endings, now)
-        self.successes += len(ours)
+        synced = [job for job in self._settle(endings, now) if job.status == Status.DONE]
+        self.successes += len(synced)
         dependents = roster.find_dependents(self.row.name)
-        if claims.bring_forward([job.record_id for job in ours], dependents, now):
+        if claims.bring_forward([job.record_id for job in synced], dependents, now):
             nudge((row.name, roster.queue(row)) for row in roster.find_partners() if row.name in dependents)
 
     def _ending(self, at: Situation, item: Item) -> Ending:

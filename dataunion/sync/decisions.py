@@ -23,6 +23,11 @@ from partners.errors import (
 )
 
 
+def _storable(text: str, limit: int) -> str:
+    """Return what every database can store of a text that may come from a partner."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")[:limit]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Situation:
     """When and where a job's step ended."""
@@ -42,10 +47,10 @@ class Situation:
             started_at=self.started.isoformat(),
             duration_ms=max(0, int((self.now - self.started).total_seconds() * 1000)),
             trigger=self.job.trigger,
-            error_class=error.error_class if error else "",
-            error_message=error.message if error else "",
+            error_class=_storable(error.error_class, 20) if error else "",
+            error_message=_storable(error.message, 2000) if error else "",
             http_status=error.http_status if error else None,
-            code=error.code[:60] if error else "",
+            code=_storable(error.code, 60) if error else "",
         )
 
     def after(self, seconds: float) -> datetime:
@@ -81,11 +86,18 @@ def decide(at: Situation, error: Exception) -> Ending:
         attempt = at.attempt(Outcome.MISCONFIGURED, error)
         return Ending(status=Status.RETRYING, due_at=at.after(conf().sync_tick_s), attempt=attempt)
     if isinstance(error, BlockedError):
-        return Ending(status=Status.BLOCKED, due_at=at.now, attempt=at.attempt(Outcome.BLOCKED, error))
+        return _block(at, error)
     if isinstance(error, PermanentError):
         outcome = Outcome.INTERNAL if error.error_class == "internal" else Outcome.PERMANENT
         return Ending(status=Status.FAILED, due_at=at.now, attempt=at.attempt(outcome, error), spends_attempt=True)
     return decide(at, internal_error(error))
+
+
+def _block(at: Situation, error: BlockedError) -> Ending:
+    """Block, and ask again some time later; the same answer as before is no new attempt."""
+    same = at.job.error_class == error.error_class and at.job.error_message == error.message
+    attempt = None if same else at.attempt(Outcome.BLOCKED, error)
+    return Ending(status=Status.BLOCKED, due_at=at.after(conf().sync_requirement_s), attempt=attempt)
 
 
 def _wait(at: Situation, error: NotReady) -> Ending:

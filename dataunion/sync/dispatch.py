@@ -24,18 +24,22 @@ _waiting: set[tuple[str, str]] = set()
 _lock = threading.Lock()
 
 
-def nudge(partners: Iterable[tuple[str, str]]) -> None:
-    """Tell workers, once this transaction is committed, that (partner name, queue) may have due work."""
+def nudge(partners: Iterable[tuple[str, str]], *, times: int = 1) -> None:
+    """Tell workers, once this transaction is committed, that (partner name, queue) may have due work.
+
+    More than one of `times` wakes as many workers.
+    """
     wanted = set(partners)
-    transaction.on_commit(lambda: _enqueue(wanted))
+    transaction.on_commit(lambda: _enqueue(wanted, times))
 
 
-def _enqueue(wanted: set[tuple[str, str]]) -> None:
+def _enqueue(wanted: set[tuple[str, str]], times: int) -> None:
     with _lock:
         fresh = wanted - _waiting
         _waiting.update(fresh)
     for partner, queue in fresh:
-        _sender.submit(_send, partner, queue)
+        for _ in range(times):
+            _sender.submit(_send, partner, queue)
 
 
 def _send(partner: str, queue: str) -> None:

@@ -63,12 +63,16 @@ def _ready_adapter(row: Partner) -> Adapter | None:
     except PartnerError as error:
         _calm_down(row, error)
         return None
+    except Exception as error:
+        # Without its message, which may hold secrets of the configuration.
+        _pause(row, MisconfiguredError(f"{row.name}: checking its configuration raised {type(error).__name__}."))
+        return None
     return adapter
 
 
 def _pause(row: Partner, error: MisconfiguredError) -> None:
     log.error("sync.partner.misconfigured", extra={"partner": row.name, "cause": error.message})
-    roster.pause(row, reason=error.message, by="system")
+    roster.pause_misconfigured(row, reason=error.message)
 
 
 def _calm_down(row: Partner, error: PartnerError) -> None:

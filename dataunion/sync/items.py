@@ -13,7 +13,7 @@ from dataunion.conf import conf
 from dataunion.models import PAYLOADS, DataUnion, Payload, SyncJob
 from dataunion.state import PartnerEntry
 from partners.base import PUSH, Item, Owner, Required
-from partners.errors import MisconfiguredError, NotReady, PartnerError, PermanentError
+from partners.errors import BlockedError, MisconfiguredError, NotReady, PartnerError, PermanentError
 
 WAIT_S = 900.0
 
@@ -63,6 +63,9 @@ def _build(
     job: SyncJob, record: DataUnion, facts: Mapping[str, Any] | None, requires: Sequence[str]
 ) -> Item | Exception:
     needed = requires if job.kind == PUSH else ()  # taking back waits for nobody, not even for data
+    strange = [name for name in needed if name not in record.partners]
+    if strange:
+        return BlockedError(f"{job.partner} needs {strange[0]}, and this record is not enrolled with it.")
     missing = [name for name in needed if not _entry(record, name).is_synced]
     if facts is None and job.kind == PUSH:
         return Unready("The record's data has not been handed in yet.", after_s=WAIT_S)

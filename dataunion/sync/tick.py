@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -55,12 +56,24 @@ def tick() -> None:
     with hold("tick", 60.0) as now:
         if now is None:
             return
-        rescued = claims.rescue(now)
-        for job in rescued:
-            log.warning("sync.job.rescued", extra={"partner": job.partner, "job": str(job.pk), "crashes": job.crashes})
-        stats.fold()
-        retries.advance_all(now)
-        nudge_due(now)
+        _do("rescue", lambda: _rescue(now))
+        _do("fold", stats.fold)
+        _do("retry runs", lambda: retries.advance_all(now))
+        _do("nudges", lambda: nudge_due(now))
+
+
+def _do(part: str, work: Callable[[], object]) -> None:
+    """Do one part of a periodic task; its failure must not keep the others from being done."""
+    try:
+        work()
+    except Exception as error:
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        log.error("tick.failed", extra={"part": part, "type": type(error).__name__, "trace": trace})
+
+
+def _rescue(now: datetime) -> None:
+    for job in claims.rescue(now):
+        log.warning("sync.job.rescued", extra={"partner": job.partner, "job": str(job.pk), "crashes": job.crashes})
 
 
 def nudge_due(now: datetime) -> None:
@@ -68,10 +81,11 @@ def nudge_due(now: datetime) -> None:
     for row in roster.find_active():
         if row.state != PartnerState.ON or row.not_before > now:
             continue
+        claims.unblock(row.name, now)
         due = SyncJob.objects.due(row.name, now).order_by()[: _NUDGES * conf().sync_chunk].count()
         wanted = -(-due // conf().sync_chunk)
-        for _ in range(min(wanted, _NUDGES)):
-            nudge([(row.name, roster.queue(row))])
+        if wanted:
+            nudge([(row.name, roster.queue(row))], times=min(wanted, _NUDGES))
 
 
 def nudge_partners(names: set[str] | None = None) -> None:
@@ -85,8 +99,12 @@ def upkeep() -> None:
     with hold("upkeep", 300.0) as now:
         if now is None:
             return
-        stats.roll_up(now)
-        old = SyncAttempt.objects.filter(created_at__lt=now - timedelta(days=conf().attempts_keep_days))
-        pks = list(old.order_by("created_at").values_list("pk", flat=True)[:_PRUNE])
-        SyncAttempt.objects.filter(pk__in=pks).delete()
-        reconcile.audit(now)
+        _do("statistics", lambda: stats.roll_up(now))
+        _do("pruning", lambda: _prune(now))
+        _do("audit", lambda: reconcile.audit(now))
+
+
+def _prune(now: datetime) -> None:
+    old = SyncAttempt.objects.filter(created_at__lt=now - timedelta(days=conf().attempts_keep_days))
+    pks = list(old.order_by("created_at").values_list("pk", flat=True)[:_PRUNE])
+    SyncAttempt.objects.filter(pk__in=pks).delete()
