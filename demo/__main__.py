@@ -106,7 +106,7 @@ def _wait(world: World, mischief: Mischief, progress: Progress) -> bool:
             progress.say(happened)
         for name in world.processes.find_ended():
             progress.say(f"{name} ended; starting it again (its log is in var/demo/log)")
-            world.processes.restart(name)
+            world.processes.restart_unless_hopeless(name)
         line, settled, synced = read_state()
         progress.show(line)
         if settled and mischief.is_over():

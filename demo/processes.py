@@ -9,9 +9,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+RESTARTS = 3
 
 
 class StartError(Exception):
@@ -33,6 +36,7 @@ class Processes:
         self._folder, self.env = folder, dict(env)
         self._commands: dict[str, tuple[Sequence[str], bool]] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended: Counter[str] = Counter()
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, name: str, *command: str, answers: bool = False) -> None:
@@ -52,6 +56,13 @@ class Processes:
         """Start a process again with the same command."""
         command, answers = self._commands[name]
         self.start(name, *command, answers=answers)
+
+    def restart_unless_hopeless(self, name: str) -> None:
+        """Start a process again that ended by itself. Raises StartError when it did so too often."""
+        self._ended[name] += 1
+        if self._ended[name] > RESTARTS:
+            raise StartError(f"{name} ended {RESTARTS + 1} times; its log says why: {self._log(name)}")
+        self.restart(name)
 
     def read_answer(self, name: str) -> dict[str, Any]:
         """Wait for the one JSON line that a server prints when it is ready. Raises StartError."""

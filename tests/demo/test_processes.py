@@ -92,3 +92,12 @@ def test_all_are_ended_also_one_that_will_not_go(processes: Processes) -> None:
 
     statuses = {name: process.returncode for name, process in processes._running.items()}
     assert statuses == {"easy": -signal.SIGTERM, "stubborn": -signal.SIGKILL}
+
+
+def test_a_process_that_always_ends_is_given_up_with_its_log_named(processes: Processes, tmp_path: Path) -> None:
+    processes.start("broken", "-c", "raise SystemExit(3)")
+
+    with pytest.raises(StartError, match=str(tmp_path / "log" / "broken.log")):
+        while True:
+            eventually(processes.find_ended)
+            processes.restart_unless_hopeless("broken")
