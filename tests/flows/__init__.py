@@ -1,1 +1,0 @@
-"""Whole flows: from REST to synced, with real processes."""
