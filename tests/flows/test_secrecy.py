@@ -47,7 +47,7 @@ def secrets_in_use(house: House, sandboxes: Sandboxes) -> set[bytes]:
     eventually(lambda: not SyncJob.objects.exists())
     keys = {record.retry_data("akave")["record_key"] for record in DataUnion.objects.all()}
     assert len(keys) == 3
-    known = {MARKER, ACCESS_SECRET, HOOK_SECRET[6:], sandboxes.signer_key, house.api_key.rpartition("_")[2], *keys}
+    known = {MARKER, ACCESS_SECRET, HOOK_SECRET[6:], sandboxes.signer_key, house.api_key.split("_", 2)[2], *keys}
     return {form for secret in known for form in in_every_form(secret)}
 
 
