@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -123,19 +124,23 @@ def save_step(jobs: Collection[SyncJob], step: str, now: datetime) -> set[UUID]:
 
 
 def settle(endings: Sequence[tuple[SyncJob, Ending]], now: datetime, **guard: Any) -> list[SyncJob]:
-    """Commit and publish how a chunk's jobs ended; return those that were still ours."""
+    """Commit and publish how a chunk's jobs ended; return those that were still ours, as they are now."""
     with in_one_transaction():
-        ours = [job for job, ending in endings if _commit(job, ending, now, guard)]
+        ours = [ended for job, ending in endings if (ended := _commit(job, ending, now, guard))]
         publish(ours, now)
     return ours
 
 
-def _commit(job: SyncJob, ending: Ending, now: datetime, guard: Mapping[str, Any]) -> bool:
-    """Store the outcome, guarded by the token; a row with an outcome stays in hand until that is published."""
+def _commit(job: SyncJob, ending: Ending, now: datetime, guard: Mapping[str, Any]) -> SyncJob | None:
+    """Store the outcome, guarded by the token; a row with an outcome stays in hand until that is published.
+
+    The job itself is left as it was, so that whoever fails here can end it in another way.
+    """
     still_ours = SyncJob.objects.filter(pk=job.pk, lease_token=job.lease_token, status=Status.RUNNING, **guard)
-    _end(job, ending, now)
-    changes = {name: getattr(job, name) for name in _ENDED}
-    return still_ours.update(lease_token="", **changes) == 1
+    ended = copy(job)
+    _end(ended, ending, now)
+    changes = {name: getattr(ended, name) for name in _ENDED}
+    return ended if still_ours.update(lease_token="", **changes) == 1 else None
 
 
 _ENDED = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dataunion import claims
@@ -204,3 +206,16 @@ def test_a_job_that_is_gone_is_not_made_again(move: str) -> None:
     assert not MOVES[move](job)
 
     assert SyncJob.objects.count() == SyncAttempt.objects.count() == 0
+
+
+def test_an_ending_that_cannot_be_stored_spends_no_attempt_of_the_next() -> None:
+    make_job()
+    [job] = claim()
+    now = db_now()
+    ending = Ending(status=Status.RETRYING, due_at=now, attempt=FAILURE, spends_attempt=True)
+    with pytest.raises(UnicodeEncodeError):
+        claims.settle([(job, replace(ending, attempt=replace(FAILURE, error_message="half a pair \ud800")))], now)
+
+    claims.settle([(job, ending)], now)
+
+    assert SyncJob.objects.values_list("attempts", "runs", "status").get() == (1, 1, Status.RETRYING)
