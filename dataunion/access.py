@@ -19,7 +19,7 @@ _PREFIX_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _USED_EVERY = timedelta(minutes=1)  # last_used_at is written no more often than this
 
 
-OPERATE = "dataunion.operate"  # the staff's permission to retry, pause and resume
+OPERATE = "dataunion.operate"  # the staff's permission to retry, pause, resume and test a connection
 
 
 class Scope(StrEnum):

@@ -14,11 +14,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.admin import ModelAdmin
 
+from dataunion.access import OPERATE
 from dataunion.admin.paging import CursorChangeList
 
 ONE_SAVE = {"show_save_and_add_another": False, "show_save_and_continue": False}  # context of a form with one button
 Row = TypeVar("Row", bound=Model)
-OPERATE = "dataunion.operate"  # retry, pause, resume, test a connection
 
 
 def as_uuid(text: str) -> UUID | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -26,7 +25,7 @@ from dataunion.conf import conf
 from dataunion.models import DataUnion, Partner, SyncJob
 from dataunion.state import Outcome, Status
 from dataunion.sync import gates
-from dataunion.sync.decisions import Situation, decide, is_limit, peace_s
+from dataunion.sync.decisions import Situation, decide, describe_bug, is_limit, peace_s
 from dataunion.sync.dispatch import nudge
 from dataunion.sync.items import MissingRecordError, Unready, build_items, is_orphan, load_payloads, snooze_s
 from partners.base import PUSH, Item, Rewind, StepResult
@@ -270,9 +269,7 @@ class Chunk:
         if isinstance(error, NotReady):
             return
         if not isinstance(error, PartnerError):
-            # Without its message, which may hold health data.
-            trace = "".join(traceback.format_tb(error.__traceback__))
-            log.error("sync.partner.bug", extra={**facts, "type": type(error).__name__, "trace": trace})
+            log.error("sync.partner.bug", extra={**facts, **describe_bug(error)})
             return
         log.warning("sync.partner.failed", extra={**facts, "class": error.error_class, "cause": error.message})
         if is_limit(error) and isinstance(error, TransientError):

@@ -72,6 +72,11 @@ def internal_error(error: BaseException) -> PartnerError:
     )
 
 
+def describe_bug(error: BaseException) -> dict[str, str]:
+    """Return what the log may hold of our own bug: type and trace, without the message, which may hold data."""
+    return {"type": type(error).__name__, "trace": "".join(traceback.format_tb(error.__traceback__))}
+
+
 def decide(at: Situation, error: Exception) -> Ending:
     """Return how the job ends after `error`."""
     if isinstance(error, Unready):

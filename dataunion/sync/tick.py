@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import NEVER, Partner, SyncAttempt, SyncJob, TaskLease
 from dataunion.state import PartnerState
+from dataunion.sync.decisions import describe_bug
 from dataunion.sync.dispatch import nudge
 
 log = logging.getLogger(__name__)
@@ -67,8 +67,7 @@ def _do(part: str, work: Callable[[], object]) -> None:
     try:
         work()
     except Exception as error:
-        trace = "".join(traceback.format_tb(error.__traceback__))
-        log.error("tick.failed", extra={"part": part, "type": type(error).__name__, "trace": trace})
+        log.error("tick.failed", extra={"part": part, **describe_bug(error)})
 
 
 def _rescue(now: datetime) -> None:
