@@ -10,7 +10,7 @@ from dataunion import claims
 from dataunion.clock import db_now
 from dataunion.models import SyncJob
 from dataunion.state import Status
-from tests.dataunion.work import ago, ahead, expire, make_job, row, set_partner, steal
+from tests.dataunion.work import ago, ahead, claim, expire, make_job, row, set_partner, steal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,10 +18,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _partners() -> None:
     set_partner("akave")
-
-
-def claim(limit: int = 50) -> list[SyncJob]:
-    return claims.claim("akave", limit=limit)
 
 
 # --- claim

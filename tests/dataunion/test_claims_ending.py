@@ -11,7 +11,7 @@ from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.models import NEVER, DataUnion, HealthData, RemoteRef, SyncAttempt, SyncJob
 from dataunion.state import Status
-from tests.dataunion.work import FAILURE, ago, ahead, done, make_job, row, set_partner, steal
+from tests.dataunion.work import FAILURE, ago, ahead, claim, done, make_job, row, set_partner, steal
 from tests.factories import HealthDataFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,10 +20,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _partners() -> None:
     set_partner("akave")
-
-
-def claim(limit: int = 50) -> list[SyncJob]:
-    return claims.claim("akave", limit=limit)
 
 
 def test_complete_publishes_the_entry_and_the_history_and_deletes_the_job() -> None:

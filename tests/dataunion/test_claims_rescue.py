@@ -13,7 +13,7 @@ from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.models import NEVER, DataUnion, SyncAttempt, SyncJob
 from dataunion.state import Status
-from tests.dataunion.work import FAILURE, ago, ahead, done, expire, make_job, row, set_partner, settings_of
+from tests.dataunion.work import FAILURE, ago, ahead, claim, done, expire, make_job, row, set_partner, settings_of
 from tests.factories import SyncJobFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,10 +22,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _partners() -> None:
     set_partner("akave")
-
-
-def claim(limit: int = 50) -> list[SyncJob]:
-    return claims.claim("akave", limit=limit)
 
 
 # --- rescue

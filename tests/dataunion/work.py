@@ -12,13 +12,14 @@ from typing import Any
 from django.db import connection
 from django.test import override_settings
 
-from dataunion import roster
+from dataunion import claims, roster
 from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.ingest import register_record
 from dataunion.models import NEVER, DataUnion, Partner, SyncJob
 from dataunion.state import Attempt, Outcome, Status
+from partners.testing import FakePartner, FakeService
 from tests.factories import SyncJobFactory
 
 
@@ -50,6 +51,21 @@ def set_partner(name: str = "akave", **fields: Any) -> None:
     """Change a partner's row."""
     roster.get_partner(name)
     Partner.objects.filter(name=name).update(**fields)
+
+
+def claim(limit: int = 50) -> list[SyncJob]:
+    """Claim akave's due jobs."""
+    return claims.claim("akave", limit=limit)
+
+
+def service(name: str = "akave") -> FakeService:
+    """Return what stands behind a FakePartner."""
+    return FakePartner.service(name)
+
+
+def seconds_to(job: SyncJob) -> float:
+    """Return how long it is until a job is due."""
+    return (job.due_at - db_now()).total_seconds()
 
 
 def job_of(record: DataUnion, partner: str = "akave") -> SyncJob:

@@ -15,20 +15,11 @@ from dataunion.sync import engine
 from partners.errors import (
     TransientError,
 )
-from partners.testing import FakePartner, FakeService
 from tests.dataunion.sync import adapters
 from tests.dataunion.sync.adapters import partners_of
-from tests.dataunion.work import ago, at_once, hand_in, job_of, make_due, settings_of, steal
+from tests.dataunion.work import ago, at_once, hand_in, job_of, make_due, seconds_to, service, settings_of, steal
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def service(name: str = "akave") -> FakeService:
-    return FakePartner.service(name)
-
-
-def seconds_to(job: SyncJob) -> float:
-    return (job.due_at - db_now()).total_seconds()
 
 
 # --- what a step answers

@@ -20,18 +20,9 @@ from partners.errors import (
     TransientError,
     UnknownOutcome,
 )
-from partners.testing import FakePartner, FakeService
-from tests.dataunion.work import ago, ahead, hand_in, job_of, make_due, set_partner, settings_of
+from tests.dataunion.work import ago, ahead, hand_in, job_of, make_due, seconds_to, service, set_partner, settings_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def service(name: str = "akave") -> FakeService:
-    return FakePartner.service(name)
-
-
-def seconds_to(job: SyncJob) -> float:
-    return (job.due_at - db_now()).total_seconds()
 
 
 def test_a_transient_error_is_retried_later_and_spends_an_attempt() -> None:

@@ -14,18 +14,9 @@ from dataunion.sync import engine
 from partners.errors import (
     TransientError,
 )
-from partners.testing import FakePartner, FakeService
-from tests.dataunion.work import ago, hand_in, job_of, make_due, set_partner, settings_of
+from tests.dataunion.work import ago, hand_in, job_of, make_due, service, set_partner, settings_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def service(name: str = "akave") -> FakeService:
-    return FakePartner.service(name)
-
-
-def seconds_to(job: SyncJob) -> float:
-    return (job.due_at - db_now()).total_seconds()
 
 
 def test_a_record_reaches_its_partners() -> None:

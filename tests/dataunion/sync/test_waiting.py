@@ -18,13 +18,9 @@ from dataunion.sync import engine, tick
 from partners.errors import TransientError
 from partners.testing import FakePartner
 from tests.dataunion.sync.adapters import HERE, NeedsAkave, partners_of
-from tests.dataunion.work import ago, at_once, hand_in, job_of, make_due, row, set_partner
+from tests.dataunion.work import ago, at_once, hand_in, job_of, make_due, row, seconds_to, set_partner
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def seconds_to(job: SyncJob) -> float:
-    return (job.due_at - db_now()).total_seconds()
 
 
 @pytest.fixture
