@@ -239,8 +239,9 @@ def let_go(jobs: Collection[SyncJob], due_at: datetime) -> None:
 
 def drop(job: SyncJob) -> None:
     """Delete a job whose record never appeared, and the data that came before it."""
-    PAYLOADS[job.data_type]._default_manager.filter(pk=job.record_id).delete()
-    _ours([job]).delete()
+    deleted, _ = _ours([job]).delete()
+    if deleted and not DataUnion.objects.filter(pk=job.record_id).exists():
+        PAYLOADS[job.data_type]._default_manager.filter(pk=job.record_id).delete()
 
 
 # --- from outside ----------------------------------------------------------------------------------------------------

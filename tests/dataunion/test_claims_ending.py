@@ -152,12 +152,34 @@ def test_drop_deletes_a_job_that_is_ours_and_the_data_that_came_before_its_recor
     job = make_job()
     HealthDataFactory(record=job.record)
     other = HealthDataFactory()
+    DataUnion.objects.filter(pk=job.record_id).delete()
     [mine] = claim()
 
     claims.drop(mine)
 
     assert SyncJob.objects.count() == 0
     assert list(HealthData.objects.all()) == [other]
+
+
+def test_drop_leaves_the_data_of_a_record_that_came_after_all() -> None:
+    data = HealthDataFactory(record=make_job().record)
+    [mine] = claim()
+
+    claims.drop(mine)
+
+    assert list(HealthData.objects.all()) == [data]
+
+
+def test_drop_of_a_job_that_is_no_longer_ours_leaves_its_data() -> None:
+    job = make_job()
+    data = HealthDataFactory(record=job.record)
+    DataUnion.objects.filter(pk=job.record_id).delete()
+    [mine] = claim()
+    steal(mine)
+
+    claims.drop(mine)
+
+    assert (SyncJob.objects.count(), list(HealthData.objects.all())) == (1, [data])
 
 
 MOVES = {
