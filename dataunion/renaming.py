@@ -19,7 +19,8 @@ def send_under_new_name(record: DataUnion) -> list[str]:
     For a URL that somebody else registered. Returns the partners that got work; the caller nudges.
     Raises NotRenamableError when nobody stores it under a name, or its present name is registered by us.
     """
-    storing = [row.name for row in roster.find_partners() if row.name in record.partners and _name_keys(row)]
+    enrolled = [row for row in roster.find_partners() if row.name in record.partners]
+    storing = {row.name: keys for row in enrolled if (keys := _name_keys(row))}
     waiting = [name for row in storing for name in roster.find_dependents(row) if name in record.partners]
     registered = [name for name in waiting if record.entry(name).is_synced]
     if not storing or registered:
@@ -28,10 +29,9 @@ def send_under_new_name(record: DataUnion) -> list[str]:
     quiet = [name for name in waiting if not _has_conflict(record, name)]
     if quiet:
         raise NotRenamableError(f"This record cannot be sent under a new name: {', '.join(quiet)} has no conflict.")
-    for row in roster.find_partners():
-        if row.name in storing:
-            kept = {k: v for k, v in record.retry_data(row.name).items() if k not in _name_keys(row)}
-            report_sync(record=record, partner=row.name, is_synced=False, retry_data=kept)
+    for name, keys in storing.items():
+        kept = {k: v for k, v in record.retry_data(name).items() if k not in keys}
+        report_sync(record=record, partner=name, is_synced=False, retry_data=kept)
     for name in waiting:
         report_sync(record=record, partner=name, is_synced=False, retry_data={})
     return [*storing, *waiting]
