@@ -40,17 +40,17 @@ def django_db_setup(tmp_path_factory: pytest.TempPathFactory, django_db_blocker:
     with django_db_blocker.unblock():
         if connection.vendor == "mongodb":
             url = urlsplit(settings.DATABASES["default"]["HOST"])._replace(path="/flows").geturl()
-            _connect_to("flows")
+            connect_to("flows")
         else:
             path = tmp_path_factory.mktemp("flows") / "flows.sqlite3"
             url = f"sqlite:///{path}"
-            _connect_to(str(path))
+            connect_to(str(path))
         call_command("migrate", verbosity=0)
         yield url
-        _connect_to(before)
+        connect_to(before)
 
 
-def _connect_to(name: str) -> None:
+def connect_to(name: str) -> None:
     """Have this process look at another database, as the processes of the house do."""
     connection.close()
     if connection.vendor == "mongodb":

@@ -61,15 +61,15 @@ class House:
         self._env["REDIS_URL"] = f"redis://127.0.0.1:{self.broker_port}/0"
         self.api_key = ""
 
-    def start(self, *names: str) -> None:
-        """Start those of these that do not run."""
+    def start(self, *names: str, env: Mapping[str, str] | None = None) -> None:
+        """Start those of these that do not run; `env` is for them alone."""
         for name in names:
-            if name not in self._running:
+            if name not in self._running or self._running[name].poll() is not None:
                 with (self.logs / f"{name}.log").open("ab") as log:
                     self._running[name] = subprocess.Popen(
                         [sys.executable, *self._command(name)],
                         cwd=ROOT,
-                        env=self._env,
+                        env={**self._env, **(env or {})},
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=log,
@@ -107,9 +107,23 @@ class House:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def stop_workers(self) -> None:
+        """Stop beat and workers, whichever run."""
+        for name in [name for name in self._running if name != "web"]:
+            if self._running[name].poll() is None:
+                self.stop(name)
+            else:
+                self._running.pop(name)
+
+    def has_ended(self, name: str) -> int | None:
+        """Return the status with which a process ended by itself, None while it runs."""
+        return self._running[name].poll()
+
     def start_broker(self) -> None:
-        self._broker = ValkeyServer(port=self.broker_port)
-        self._broker.start()
+        """Start the broker if it does not run; what its predecessor held is gone."""
+        if self._broker is None:
+            self._broker = ValkeyServer(port=self.broker_port)
+            self._broker.start()
 
     def stop_broker(self) -> None:
         assert self._broker is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -40,6 +42,7 @@ class Sandboxes:
         self.receiver = start_receiver(secret=HOOK_SECRET)
         self.signer_key = self.chain.keys["signer"]
         self._chain = Onchain(**told, private_key=self.chain.keys["stranger"], stopping=threading.Event())
+        self.begin()
 
     def stop(self) -> None:
         for server in (self.tee, self.refiner, self.receiver, self.s3, self.chain):
@@ -48,6 +51,15 @@ class Sandboxes:
     def disarm(self) -> None:
         for server in (self.tee, self.refiner, self.receiver, self.s3, self.chain):
             server.faults.disarm()
+
+    def begin(self) -> None:
+        """Forget the objects in S3, and all that was asked until now; what is on the chain stays there."""
+        with self._storage() as storage:
+            for bucket in self.buckets.values():
+                for entry in storage.list_objects_v2(Bucket=bucket).get("Contents", []):
+                    storage.delete_object(Bucket=bucket, Key=entry["Key"])
+        self.files_before = self.read("registry", "filesCount")
+        self._seen = {"s3": len(self.s3.log()), "chain": len(self.chain.log), "hook": len(self.receiver.log())}
 
     # how to reach them
 
@@ -92,9 +104,21 @@ class Sandboxes:
     def arm_chain(self, kind: str, **fields: Any) -> None:
         self.chain.faults.arm(Fault(kind=kind, **fields))
 
+    def storage_log(self) -> list[Entry]:
+        """Return what S3 was asked since `begin`, oldest first."""
+        return self.s3.log()[self._seen["s3"] :]
+
+    def chain_log(self) -> list[Entry]:
+        """Return what the chain's node was asked since `begin`, oldest first."""
+        return list(self.chain.log[self._seen["chain"] :])
+
+    def hook_log(self) -> list[Entry]:
+        """Return what the webhook's receiver was asked since `begin`, oldest first."""
+        return self.receiver.log()[self._seen["hook"] :]
+
     def puts(self, key: str) -> list[Entry]:
         """Return every PUT of this object, oldest first."""
-        return [entry for entry in self.s3.log() if (entry["method"], entry["key"]) == ("PUT", key)]
+        return [entry for entry in self.storage_log() if (entry["method"], entry["key"]) == ("PUT", key)]
 
     def fetch(self, url: str) -> bytes:
         """GET an object as anyone can who knows its URL."""
@@ -104,6 +128,12 @@ class Sandboxes:
 
     def stored_keys(self) -> set[str]:
         """List both buckets."""
+        with self._storage() as storage:
+            listed = [storage.list_objects_v2(Bucket=bucket).get("Contents", []) for bucket in self.buckets.values()]
+        return {entry["Key"] for entries in listed for entry in entries}
+
+    @contextmanager
+    def _storage(self) -> Iterator[Any]:
         client = boto3.client(
             "s3",
             endpoint_url=self.s3.url,
@@ -113,10 +143,9 @@ class Sandboxes:
             config=Config(s3={"addressing_style": "path"}),
         )
         try:
-            listed = [client.list_objects_v2(Bucket=bucket).get("Contents", []) for bucket in self.buckets.values()]
+            yield client
         finally:
             client.close()
-        return {entry["Key"] for entries in listed for entry in entries}
 
     def read(self, contract: str, function: str, *args: Any) -> Any:
         """Read a view function of a contract."""

@@ -1,0 +1,9 @@
+"""Settings of the fault matrix' processes: the flows' own, with a crash point or a wrong clock where one is asked for."""
+
+import os
+
+from tests.faults import clocks, crashes
+from tests.flows.settings import *  # noqa: F403
+
+crashes.arm_from_environment()
+clocks.shift_from_environment(os.environ)
