@@ -22,3 +22,14 @@ def _loopback_only() -> Iterator[None]:
     socket.socket.connect = connect  # type: ignore[method-assign]
     yield
     socket.socket.connect = real  # type: ignore[method-assign]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only another database can suffer."""
+    from django.conf import settings
+
+    others = "sqlite_only" if settings.MONGODB else "mongodb_only"
+    left_out = [item for item in items if item.get_closest_marker(others)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

@@ -13,4 +13,6 @@ def shift_from_environment(env: Mapping[str, str]) -> None:
 
         import time_machine
 
-        time_machine.travel(datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds), tick=True).start()
+        time_machine.travel(
+            datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds), tick=True
+        ).start()

@@ -1,4 +1,4 @@
-"""Settings of the fault matrix' processes: the flows' own, with a crash point or a wrong clock where one is asked for."""
+"""Settings of the fault matrix' processes: the flows' own, with a crash point or a wrong clock where one is wanted."""
 
 import os
 
