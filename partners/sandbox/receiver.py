@@ -25,6 +25,7 @@ class Receiver(Sandbox):
 
     kinds = frozenset(
         {"hook_429", "hook_500", "hook_timeout", "hook_lost_response", "hook_redirect", "hook_html_200", "hook_410"}
+        | {"hook_hold"}
     )
 
     def __init__(self, *, secret: str) -> None:
@@ -60,7 +61,7 @@ class Receiver(Sandbox):
         fault = self.faults.take(self.kinds, webhook_id)
         if fault is not None:
             self.log.complete(entry, fault=fault.kind)
-            if fault.kind != "hook_lost_response":
+            if fault.kind not in ("hook_lost_response", "hook_hold"):
                 return self._misbehave(fault, entry)
         try:
             self._webhook.verify(body, dict(request.headers), json_parse=False)
@@ -69,8 +70,16 @@ class Receiver(Sandbox):
         with self._lock:
             self._received.setdefault(webhook_id, []).append(body.decode())
         if fault is not None:
-            raise Hangup
+            self._keep_answer(fault, entry)
         return Response(status=204)
+
+    def _keep_answer(self, fault: Fault, entry: Entry) -> None:
+        """Lose the answer to a delivery that was taken in, or let it wait."""
+        if fault.kind == "hook_lost_response":
+            raise Hangup
+        self.log.complete(entry, held=True)
+        self.hold(fault.seconds)
+        self.log.complete(entry, held=False)
 
     def _misbehave(self, fault: Fault, entry: Entry) -> Response:
         """Commit a fault that keeps the delivery from being taken in."""

@@ -17,6 +17,7 @@ from django.test import override_settings
 
 from dataunion import access, roster
 from partners.testing import FakePartner
+from tests.faults.forks import Forks
 from tests.faults.union import Union
 from tests.flows.conftest import connect_to
 from tests.flows.house import LEASE_S, TICK_S, House
@@ -92,11 +93,10 @@ def union(sandboxes: Sandboxes) -> Union:
 
 
 @pytest.fixture(scope="package")
-def running_house(
-    running_sandboxes: Sandboxes, django_db_setup: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+def environment(running_sandboxes: Sandboxes, django_db_setup: str) -> dict[str, str]:
+    """Give the environment of all processes of ours."""
     options = options_of(running_sandboxes)
-    env = {
+    return {
         **os.environ,
         **{f"{partner.upper()}_{key.upper()}": value for partner in options for key, value in options[partner].items()},
         "DJANGO_SETTINGS_MODULE": "tests.faults.settings",
@@ -107,7 +107,19 @@ def running_house(
         "DATAUNION_SYNC_TICK_S": str(TICK_S),
         "DATAUNION_LOG_LEVEL": "DEBUG",
     }
-    house = House(tmp_path_factory.mktemp("house"), env)
+
+
+@pytest.fixture(scope="package")
+def forks(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Give short-lived workers, one process for each piece of work."""
+    running = Forks(environment, tmp_path_factory.mktemp("forks"))
+    yield running
+    running.end()
+
+
+@pytest.fixture(scope="package")
+def running_house(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(tmp_path_factory.mktemp("house"), environment)
     try:
         house.start_broker()
         house.start("web")

@@ -25,6 +25,12 @@ PATIENCE_S = 60.0
 _STEP_S = 0.3  # of the time that passes between two looks, so that a chain goes on meanwhile
 
 
+def register(data_id: str, data_type: str = "health", **payload: Any) -> DataUnion:
+    """Hand in a record whose data holds the marker."""
+    body = json.dumps({"note": MARKER, "about": data_id, **payload}).encode()
+    return ingest.register_record(user_hash="user-1", data_type=data_type, data_id=data_id, payload=body).record
+
+
 class Union:
     """What the tests ask of it, in the words of the work."""
 
@@ -33,10 +39,9 @@ class Union:
 
     def hand_in(self, data_id: str = "one", data_type: str = "health", **payload: Any) -> DataUnion:
         """Hand in a record whose data holds the marker; due at once everywhere."""
-        body = json.dumps({"note": MARKER, "about": data_id, **payload}).encode()
-        given = ingest.register_record(user_hash="user-1", data_type=data_type, data_id=data_id, payload=body)
-        SyncJob.objects.filter(record=given.record).update(due_at=db_now() - timedelta(seconds=1))
-        return given.record
+        record = register(data_id, data_type, **payload)
+        SyncJob.objects.filter(record=record).update(due_at=db_now() - timedelta(seconds=1))
+        return record
 
     def push(self, *partners: str) -> int:
         """Be one worker of each of these partners until nothing is due; return how many jobs were taken."""
