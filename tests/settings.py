@@ -15,6 +15,7 @@ os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:9/0")  # nothing listens t
 
 from dataunion_project.settings import *  # noqa: E402, F403
 from dataunion_project.settings import DATABASES, INSTALLED_APPS, MONGODB  # noqa: E402
+from dataunion_project.settings import PARTNERS as DEPLOYED_PARTNERS  # noqa: E402, F401
 
 if MONGODB:
     INSTALLED_APPS = [*INSTALLED_APPS, "tests.apps.TestsConfig"]

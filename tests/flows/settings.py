@@ -1,6 +1,6 @@
 """Settings of the flows' processes: the tests' own, but the partners of the environment, with their real adapters."""
 
-from dataunion_project.settings import PARTNERS as _REAL
 from tests.settings import *  # noqa: F403
+from tests.settings import DEPLOYED_PARTNERS
 
-PARTNERS = _REAL
+PARTNERS = DEPLOYED_PARTNERS

@@ -1,0 +1,217 @@
+"""./run bench soak: records pour in while everything around them fails and staff retry; then the oracle judges.
+
+The seed decides what happens when (see _soak_plan); it is printed, and the same seed plans the same soak again.
+Exit status 0 only with 0 violations, no kind of fault left out, and a recovery of at most a minute after SIGKILL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from benchmarks._soak_acts import Acts
+from benchmarks._soak_plan import Event, plan_acts, plan_faults, plan_records
+from benchmarks._soak_recovery import Recovery
+from benchmarks._soak_world import HOLDS, World, open_world
+
+USERS = 20
+CHECKIN_EVERY = 10
+DRAIN_S = 900.0
+RECOVERY_S = 60.0
+WORKING = (*HOLDS, "beat")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Soak, judge, and return the exit status."""
+    options = _parse(argv)
+    draw = Random(options.seed)
+    lasts_s = options.minutes * 60
+    _say(f"seed {options.seed}: {options.records} records in {options.minutes:g} minutes on {options.db}; starting")
+    with open_world(options.db) as world:
+        recovery = Recovery()
+        try:
+            acts = Acts(world, recovery)
+            records = plan_records(draw, options.records, lasts_s, CHECKIN_EVERY)
+            faults = list(plan_faults(draw, options.records, -(-options.records // CHECKIN_EVERY)))
+            _pour(world, acts, recovery, records, plan_acts(draw, lasts_s), faults)
+            rested = _drain(world, acts, recovery)
+        finally:
+            recovery.stop()
+        world.house.end()
+        ok = _judge(world, acts, recovery, options)
+    _say("all is well" if ok and rested else f"NOT well; replay with --seed {options.seed}")
+    return 0 if ok and rested else 1
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./run bench soak", description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
+    parser.add_argument("--records", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--db", choices=("sqlite", "mongodb"), default="sqlite")
+    return parser.parse_args(argv)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
+    sys.stdout.flush()
+
+
+class _Client(threading.Thread):
+    """The service that hands records in by REST, each again and again until it is told that it was taken."""
+
+    def __init__(self, world: World, records: list[tuple[float, str]]) -> None:
+        super().__init__(name="client")
+        self._world, self._records, self._begun = world, records, time.monotonic()
+        self.taken = self.repeated = 0
+
+    def run(self) -> None:
+        for number, (at_s, data_type) in enumerate(self._records):
+            time.sleep(max(0.0, self._begun + at_s - time.monotonic()))
+            while not self._hand_in(number, data_type):
+                self.repeated += 1
+                time.sleep(0.2)
+            self.taken += 1
+
+    def _hand_in(self, number: int, data_type: str) -> bool:
+        from tests.faults.oracle import MARKER
+
+        payload = {"note": MARKER, "number": number, "values": list(range(number % 50))}
+        body = {"user_hash": f"user-{number % USERS}", "data_type": data_type, "data_id": f"record-{number}"}
+        try:
+            answer = self._world.house.ask("POST", "/api/v1/records", {**body, "payload": payload})
+        except OSError:
+            return False
+        return answer.status in (200, 201)
+
+
+def _pour(
+    world: World,
+    acts: Acts,
+    recovery: Recovery,
+    records: list[tuple[float, str]],
+    events: list[Event],
+    faults: list[tuple[str, dict[str, Any]]],
+) -> None:
+    from partners.sandbox.faults import Fault
+
+    world.house.start(*WORKING)
+    boxes = world.sandboxes
+    servers: dict[str, Any] = {"s3 put": boxes.s3, "s3 head": boxes.s3, "hook": boxes.receiver, "rpc": boxes.chain}
+    servers |= {"broadcast": boxes.chain, "tee": boxes.tee, "refiner": boxes.refiner}
+    for boundary, fields in faults:
+        servers[boundary].faults.arm(Fault(**fields))
+    client = _Client(world, records)
+    client.start()
+    started, told = time.monotonic(), 0.0
+    while events or client.is_alive():
+        passed = time.monotonic() - started
+        if events and events[0].at_s <= passed:
+            acts.commit(events.pop(0))
+        acts.look_after()
+        if passed - told > 10:
+            told = passed
+            _tell_progress(client.taken)
+        time.sleep(0.05)
+    client.join()
+    acts.counts["answer lost or refused, client repeats"] = client.repeated
+    _say(f"poured in {client.taken} records; no more faults, everything works on")
+
+
+def _tell_progress(taken: int) -> None:
+    from django.db import DatabaseError
+
+    from dataunion import stats
+
+    try:
+        totals = stats.read_totals()
+    except DatabaseError as error:
+        _say(f"{taken} handed in; the database is not to be read now ({type(error).__name__})")
+        return
+    parts = [f"{name} {n.synced}/{n.enrolled}, {n.failed} failing" for name, n in totals.partners.items()]
+    _say(f"{taken} handed in  |  " + "  |  ".join(parts))
+
+
+def _drain(world: World, acts: Acts, recovery: Recovery) -> bool:
+    """Let everything come to rest, with staff who retry and resume; say whether it did."""
+    from dataunion import roster
+    from dataunion.models import SyncJob
+    from dataunion.state import FAILING, PartnerState
+
+    world.sandboxes.disarm()
+    acts.look_after(everything=True)
+    world.house.start("web", *WORKING)
+    give_up_at, told = time.monotonic() + DRAIN_S, 0.0
+    while SyncJob.objects.exists() or not recovery.is_over():
+        if time.monotonic() > give_up_at:
+            _say(f"still open after {DRAIN_S:.0f} s: {_what_is_open()}")
+            return False
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            _tell_progress(_count_records())
+            for row in roster.find_partners():
+                if row.state != PartnerState.ON:
+                    roster.resume(row, by="the soak")
+                if SyncJob.objects.filter(partner=row.name, status__in=FAILING).exists():
+                    world.house.ask("POST", "/api/v1/retry-runs", {"partner": row.name})
+        time.sleep(0.5)
+    return True
+
+
+def _count_records() -> int:
+    from dataunion.models import DataUnion
+
+    return DataUnion.objects.count()
+
+
+def _what_is_open() -> str:
+    from dataunion.models import SyncJob
+
+    rows = SyncJob.objects.values_list("partner", "status", "step", "error_message")[:10]
+    return "; ".join(" ".join(map(str, row)) for row in rows)
+
+
+def _judge(world: World, acts: Acts, recovery: Recovery, options: argparse.Namespace) -> bool:
+    from tests.faults.oracle import Evidence, find_violations
+
+    counts = _count_faults(world, acts, options.db)
+    for kind, count in sorted(counts.items()):
+        _say(f"  {kind:<45} {count:>6}")
+    missing = [kind for kind, count in counts.items() if not count]
+    if missing:
+        _say(f"never happened: {', '.join(missing)}")
+    _say(f"recovery after SIGKILL, lease 45 s, tick 5 s: {recovery.tell()}")
+    is_slow = max(recovery.seconds, default=0.0) > RECOVERY_S
+    if is_slow:
+        _say(f"a recovery took more than {RECOVERY_S:.0f} s")
+    found = find_violations(
+        Evidence(sandboxes=world.sandboxes, logs=[world.house.logs], chronicle=world.chronicle, at_rest=True)
+    )
+    for violation in found[:100]:
+        _say(f"VIOLATION {violation}")
+    _say(f"{_count_records()} records, {len(found)} violations")
+    print(json.dumps({"seed": options.seed, "violations": len(found), "faults": sum(counts.values())}))
+    return not (found or missing or is_slow)
+
+
+def _count_faults(world: World, acts: Acts, database: str) -> Counter[str]:
+    boxes = world.sandboxes
+    counts = Counter(acts.counts)
+    for server in (boxes.s3, boxes.chain, boxes.tee, boxes.refiner, boxes.receiver):
+        counts.update(dict.fromkeys(server.faults.counts(), 0))
+        counts.update(server.faults.counts())
+    if database != "sqlite":
+        del counts["database locked"]  # MongoDB has no such lock
+    return counts
+
+
+if __name__ == "__main__":
+    sys.exit(main())
