@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,21 +11,9 @@ from django.apps import apps
 from django.db import connection
 
 from dataunion.models import DataUnion, SyncJob
+from tests.faults.oracle import MARKER, in_every_form
 from tests.flows.house import House, eventually
 from tests.flows.sandboxes import ACCESS_SECRET, HOOK_SECRET, Sandboxes
-
-MARKER = "planted-Zoë-marker"
-
-
-def in_every_form(secret: str) -> set[bytes]:
-    """Return how a secret could stand somewhere: as text, escaped, in base64 at any offset, as the bytes of its hex."""
-    raw, forms = secret.encode(), {secret.encode(), json.dumps(secret)[1:-1].encode()}
-    for offset in range(3):
-        forms.add(base64.b64encode(b"\0" * offset + raw)[4:-4])
-    digits = secret.removeprefix("0x")
-    if len(digits) == 64 and not set(digits) - set("0123456789abcdef"):
-        forms |= {digits.encode(), bytes.fromhex(digits)}
-    return forms
 
 
 @pytest.fixture
