@@ -19,6 +19,7 @@ from dataunion import access, roster
 from partners.testing import FakePartner
 from tests.faults.forks import Forks
 from tests.faults.union import Union
+from tests.faults.way import RICH_WEI, Way
 from tests.flows.conftest import connect_to
 from tests.flows.house import LEASE_S, TICK_S, House
 from tests.flows.sandboxes import HOOK_SECRET, Sandboxes
@@ -90,6 +91,14 @@ def sandboxes(running_sandboxes: Sandboxes, database: str) -> Iterator[Sandboxes
 def union(sandboxes: Sandboxes) -> Union:
     """Give the system in this process."""
     return Union(sandboxes)
+
+
+@pytest.fixture
+def way(union: Union) -> Iterator[Way]:
+    """Give Vana's way, on a chain that goes on only when told to."""
+    with union.sandboxes.chain.held():
+        yield Way(union)
+    union.sandboxes.ask_chain("sandbox_setBalance", Way(union).signer, RICH_WEI)
 
 
 @pytest.fixture(scope="package")

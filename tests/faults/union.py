@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -58,24 +58,23 @@ class Union:
     def settle(self, *partners: str, until: Callable[[], Any] | None = None) -> None:
         """Tick, work and let time pass until `until` holds, or nothing but final work is open."""
         wanted = partners or PARTNERS
-        is_over = until or (lambda: not self._open(wanted).exists())
+        is_over = until or (lambda: not self.open_work(*wanted))
         give_up_at = time.monotonic() + PATIENCE_S
         while True:
             self.tick()
             self.push(*wanted)
             if is_over():
                 return
-            assert time.monotonic() < give_up_at, f"still open after {PATIENCE_S} s: {self._tell(wanted)}"
-            self._wait_for_next(wanted)
+            assert time.monotonic() < give_up_at, f"still open after {PATIENCE_S} s: {self.open_work(*wanted)}"
+            self.wait_for_next(*wanted)
 
-    def _open(self, partners: Collection[str]) -> Any:
+    def open_work(self, *partners: str) -> list[tuple[Any, ...]]:
+        """Return what is open and not final, as a failing test tells it; the first 20."""
         final = (Status.FAILED, Status.BLOCKED)
-        return SyncJob.objects.filter(partner__in=partners).exclude(status__in=final)
+        rows = SyncJob.objects.filter(partner__in=partners).exclude(status__in=final)
+        return list(rows.values_list("partner", "status", "step", "error_message", "due_at")[:20])
 
-    def _tell(self, partners: Collection[str]) -> list[tuple[Any, ...]]:
-        return list(self._open(partners).values_list("partner", "status", "step", "error_message", "due_at")[:20])
-
-    def _wait_for_next(self, partners: Collection[str]) -> None:
+    def wait_for_next(self, *partners: str) -> None:
         """Pass the time until something is due; less where a chain has to go on in real time."""
         now = db_now()
         due = SyncJob.objects.filter(partner__in=partners, status__in=CLAIMABLE).aggregate(at=Min("due_at"))["at"]

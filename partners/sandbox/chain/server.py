@@ -13,6 +13,8 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -33,6 +35,7 @@ class Chain:
         self.node = node
         self.keys = wiring.keys
         self._stopping = threading.Event()
+        self._is_held = False
         self._server = _Server(port, self._stopping)
         self.rpc_url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.admin, self.addresses = deploy(node, wiring, self.rpc_url)
@@ -53,9 +56,24 @@ class Chain:
         for thread in self._threads:
             thread.join()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Add no block but those that are asked for, as long as this lasts."""
+        self._hold(True)
+        try:
+            yield
+        finally:
+            self._hold(False)
+
+    def _hold(self, is_held: bool) -> None:
+        with self.node.lock:  # no block is on its way afterwards
+            self._is_held = is_held
+
     def _mine_every(self, block_s: float) -> None:
         while not self._stopping.wait(block_s):
-            self.node.mine()
+            with self.node.lock:
+                if not self._is_held:
+                    self.node.mine()
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,0 +1,176 @@
+"""Vana's way, block by block: the chain goes on only when it is told to, so that faults come at a known moment."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dataunion import roster
+from dataunion.models import ChainTx, DataUnion, Partner, Signer, SyncJob
+from partners.sandbox.chain.deploy import key_address
+from partners.vana import abi
+from partners.vana.signature import address_of, sign_transaction
+from tests.faults.union import PATIENCE_S, Union
+
+REGISTER_ONLY = {"request_proof": "no", "refine": "no", "reward": "no"}
+GWEI = 10**9
+RICH_WEI = 10**24
+WORKING = ("akave", "vana")
+LOOKS_A_TICK = 5
+
+
+class Way:
+    """What the chain's scenarios do and ask; blocks are held while it lives."""
+
+    def __init__(self, union: Union) -> None:
+        self.union, self.sandboxes = union, union.sandboxes
+        self.chain, self.node = union.sandboxes.chain, union.sandboxes.chain.node
+        self.signer = key_address(self.sandboxes.signer_key)
+        self.addresses = self.chain.addresses
+        self.foreign: list[str] = []  # transactions of the signer that are not ours
+
+    def configure(self, **options: str) -> None:
+        """Give the partner other options, as staff do."""
+        row = roster.get_partner("vana")
+        roster.configure(row, config={**row.config, **options})
+
+    # going on
+
+    def store(self, *data_ids: str) -> list[DataUnion]:
+        """Hand records in, and let Akave and the webhook have them."""
+        records = [self.union.hand_in(data_id) for data_id in data_ids]
+        self.union.settle("akave", "hook")
+        return records
+
+    def mine(self, blocks: int = 1) -> None:
+        """Add blocks."""
+        self.node.mine(blocks)
+
+    def go(self, until: Callable[[], Any] | None = None) -> None:
+        """Work, and add a block each time nothing is due, until `until` holds, or no work is open."""
+
+        is_over = until or (lambda: not self.union.open_work(*WORKING))
+        give_up_at = time.monotonic() + PATIENCE_S
+        for look in itertools.count():
+            if look % LOOKS_A_TICK == LOOKS_A_TICK - 1:
+                self.union.tick()
+            self.union.push(*WORKING)
+            if is_over():
+                return
+            assert time.monotonic() < give_up_at, f"still open after {PATIENCE_S} s: {self.union.open_work(*WORKING)}"
+            self.mine()
+            self.union.wait_for_next(*WORKING)
+
+    def go_to(self, step: str, *, status: str = "pending") -> None:
+        """Go on until Vana's only job waits at this step."""
+        self.go(until=lambda: self.job().step == step and self.job().status == status)
+
+    def go_before(self, purpose: str) -> None:
+        """Go on until the next broadcast is the one for this: register, request_proof or reward."""
+        if purpose == "request_proof":
+            self.go_to("confirm_register")
+        elif purpose == "reward":
+            refiner = key_address(self.chain.keys["refiner"]).lower()
+            self.go(until=lambda: refiner in [sent.get("sender") for sent in self.sandboxes.chain_log()])
+
+    def stand(self) -> None:
+        """Be Vana's worker once, while the chain stands still."""
+        self.union.tick()
+        self.union.push("vana")
+
+    # what is so
+
+    def job(self, record: DataUnion | None = None) -> SyncJob:
+        """Return Vana's job of a record, or its only one."""
+        jobs = SyncJob.objects.filter(partner="vana")
+        return (jobs.filter(record=record) if record else jobs).get()
+
+    def is_synced(self, record: DataUnion) -> bool:
+        return self.union.is_synced(record, "vana")
+
+    def url(self, record: DataUnion) -> str:
+        url: str = self.union.entry(record, "akave")["url"]
+        return url
+
+    def file_id(self, record: DataUnion) -> int:
+        """Return the id under which the chain knows the record's URL; 0 for none."""
+        found: int = self.sandboxes.read("registry", "fileIdByUrl", self.url(record))
+        return found
+
+    def new_files(self) -> int:
+        """Count what was registered since the test began, by anyone."""
+        count: int = self.sandboxes.read("registry", "filesCount")
+        return count - self.sandboxes.files_before
+
+    def broadcasts(self, answer: str = "accepted") -> list[dict[str, Any]]:
+        """Return what the node was sent by our signer since the test began, oldest first."""
+        sent = [one for one in self.sandboxes.chain_log() if one["method"] == "eth_sendRawTransaction"]
+        ours = [one for one in sent if one.get("sender") == self.signer.lower() and one["answer"] == answer]
+        return [one for one in ours if one["tx_hash"] not in self.foreign]
+
+    def hashes(self) -> list[str]:
+        """Return the different transactions that we sent, oldest first."""
+        return list(dict.fromkeys(one["tx_hash"] for one in self.broadcasts()))
+
+    def partner(self) -> Partner:
+        return roster.get_partner("vana")
+
+    def assert_all_well(self, *records: DataUnion, txs: int, proofs: int = 1) -> None:
+        """Say that each record went the whole way once: one file of ours, one proof, one reward, so many nonces."""
+        for record in records:
+            entry = self.union.entry(record, "vana")
+            assert entry["is_synced"], entry
+            assert self.file_id(record) == entry["file_id"]
+            assert self.sandboxes.read("registry", "files", entry["file_id"])[1].lower() == self.signer.lower()
+            if self.adapter_option("request_proof") == "yes":
+                jobs = self.sandboxes.read("tee_pool", "fileJobIds", entry["file_id"])
+                states = Counter(self.sandboxes.read("tee_pool", "jobs", one)[2] for one in jobs)
+                assert states == Counter({2: 1, 3: proofs - 1}) - Counter()
+                assert int(entry["reward"]["amount"]) > 0
+                assert entry["refinement"]["url"]
+        assert self.new_files() == len(records)
+        assert ChainTx.objects.count() == txs
+        self.assert_signer_is_free()
+        self.union.check(**({"foreign_txs": self.foreign} if self.foreign else {}))
+
+    def assert_signer_is_free(self) -> None:
+        """Say that nobody holds the signer, and that none of its nonces is open."""
+        assert set(Signer.objects.values_list("lease_token", flat=True)) == {""}
+        nonces = sorted(ChainTx.objects.values_list("nonce", flat=True))
+        assert len(nonces) == len(set(nonces))
+        assert max(nonces, default=-1) < self.nonce()
+
+    def adapter_option(self, name: str) -> str:
+        found: str = roster.get_adapter(self.partner()).config[name]
+        return found
+
+    # other people's doings
+
+    def nonce(self, address: str = "") -> int:
+        """Return how many transactions of an account (our signer) are mined."""
+        return self.node.nonce(bytes.fromhex((address or self.signer)[2:]))
+
+    def transact(self, role: str, data: str, *, to: str, nonce: int | None = None, gwei: int = 5) -> str:
+        """Broadcast a transaction with one of the chain's keys; return its hash."""
+        key = self.chain.keys[role]
+        fields = {"to": to, "data": data, "value": 0, "gas": 2_000_000}
+        fees = {"maxFeePerGas": gwei * GWEI, "maxPriorityFeePerGas": gwei * GWEI}
+        free = self.nonce(address_of(key)) if nonce is None else nonce
+        signed = sign_transaction(key, {"chainId": self.addresses.chain_id, "nonce": free, **fields, **fees})
+        if role == "signer":
+            self.foreign.append(signed.tx_hash)
+        self.node.submit(self.node.read_tx(signed.raw))
+        return signed.tx_hash
+
+    def register_as_stranger(self, url: str, permissions: Sequence[tuple[str, str]] = (), *, gwei: int = 5) -> None:
+        """Register a URL for somebody else."""
+        owner = key_address(self.chain.keys["stranger"])
+        self.transact("stranger", abi.ADD_FILE.encode(url, owner, list(permissions)), to=self.addresses.registry,
+                      gwei=gwei)  # fmt: skip
+
+    def set_balance(self, wei: int) -> None:
+        """Give the signer exactly so much."""
+        self.node.set_balance(bytes.fromhex(self.signer[2:]), wei)
