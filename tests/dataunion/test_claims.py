@@ -53,6 +53,16 @@ def test_claim_is_refused_while_a_lease_lives() -> None:
     assert row(job) == before
 
 
+def test_a_job_that_another_claimed_since_it_was_chosen_is_left_to_it() -> None:
+    make_job()
+    chosen = claims._choose("akave", 5, db_now())
+    [theirs] = claim()
+    before = row(theirs)
+
+    assert claims._lease(chosen, db_now()) == []
+    assert row(theirs) == before
+
+
 @pytest.mark.parametrize("status", ["running", "done", "failed", "blocked"])
 def test_claim_leaves_other_states_alone(status: str) -> None:
     make_job(status=status)
@@ -209,7 +219,7 @@ def test_claim_sends_one_probe_when_the_breaker_is_half_open() -> None:
 
 def test_claim_gives_up_where_another_worker_keeps_the_partners_row() -> None:
     make_job()
-    set_partner(gate_token="another", gate_until=ahead(60))
+    set_partner(gate_token="another", gate_until=ahead(5))
 
     assert claim() == []
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from dataunion import claims, publication
 from dataunion.claims import Ending
@@ -174,6 +176,15 @@ def test_two_partners_that_finish_at_once_keep_each_others_entries() -> None:
 
     partners = DataUnion.objects.get().partners
     assert [(partners[name]["n"], partners[name]["by"]) for name in names] == [(9, name) for name in names]
+
+
+def test_an_entry_is_written_in_one_statement_that_reads_nothing_first() -> None:
+    record, now = make_job().record, db_now()
+
+    with CaptureQueriesContext(connection) as queries:
+        assert publication.write_entry(record.pk, "akave", {"x": 1}, now, at_most_fence=1)
+
+    assert len(queries) == 1
 
 
 @pytest.mark.parametrize("value", [None, True, 0, 1.5, "$text", "%s", 'a "quote"', [1, {"$x": None}], {"a": {"b": []}}])

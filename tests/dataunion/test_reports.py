@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dataunion import claims
+from dataunion import claims, reports
 from dataunion.clock import db_now
 from dataunion.models import NEVER, DataUnion, RemoteRef, SyncAttempt, SyncJob
 from dataunion.state import Status
@@ -14,7 +14,7 @@ from dataunion.sync import engine
 from partners.errors import TransientError
 from partners.testing import FakePartner
 from tests.dataunion.sync.adapters import partners_of
-from tests.dataunion.work import at_once, done, hand_in, job_of, make_due
+from tests.dataunion.work import at_once, done, hand_in, job_of, make_due, row, steal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -289,6 +289,16 @@ def test_a_committed_outcome_is_told_before_the_report_takes_its_place() -> None
     assert RemoteRef.objects.get().value == "x"
     assert record.entry("akave").receipt == {"id": "x"}
     assert (job_of(record).status, record.entry("akave").is_synced) == (Status.FAILED, False)
+
+
+def test_a_report_that_is_overtaken_changes_nothing_and_looks_again() -> None:
+    record = hand_in()
+    seen = job_of(record)
+    stolen = row(steal(seen))
+
+    assert not reports._report_on_job(seen, record.entry("akave"), True, None, None, db_now())
+
+    assert row(seen) == stolen
 
 
 @pytest.mark.parametrize("had_it", [True, False])

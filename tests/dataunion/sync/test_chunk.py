@@ -105,6 +105,17 @@ def test_a_step_for_many_that_breaks_fails_its_jobs(settings: Any, answers: Any)
     assert SyncJob.objects.values_list("status", "error_class").get(partner="x") == (Status.FAILED, "internal")
 
 
+def test_what_a_step_answered_is_stored_before_the_next_begins() -> None:
+    record = hand_in()
+    stored: list[SyncJob] = []
+    service().plan("store", lambda item: stored.extend(at_once(lambda: job_of(record))))
+
+    engine.push("akave")
+
+    assert stored[0].step == "store"
+    assert claims.open_saved(stored[0]) == {"secret": f"secret-of-{record.pk}"}
+
+
 # --- leases
 
 

@@ -214,6 +214,13 @@ def test_a_dropped_key_means_a_new_name_and_no_old_object(make_partner: Make, st
     assert f"health/{done.saved['key']}" not in stored()
 
 
+def test_what_was_drawn_once_stays_however_often_it_is_drawn(make_partner: Make) -> None:
+    partner = make_partner()
+    drawn = partner.keys(make_item())
+
+    assert partner.keys(make_item(saved=drawn)) == drawn
+
+
 def test_an_object_that_the_old_service_made_is_never_overwritten(make_partner: Make) -> None:
     saved = make_partner().keys(make_item(saved={"key": "2021-01-01T00:00:00.json", "url": "https://old"}))
 
