@@ -53,7 +53,7 @@ def _make_lease(name: str) -> None:
 
 def tick() -> None:
     """Rescue, fold the counters, take retry runs further, nudge."""
-    with hold("tick", 60.0) as now:
+    with hold("tick", conf().sync_lease_s) as now:
         if now is None:
             return
         _do("rescue", lambda: _rescue(now))
