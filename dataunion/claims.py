@@ -184,7 +184,11 @@ def _end(job: SyncJob, ending: Ending, now: datetime) -> None:
 
 def rescue(now: datetime, *, limit: int = 500) -> list[SyncJob]:
     """Take back the work of workers that fell silent, and finish publications that nobody finished."""
-    found = list(SyncJob.objects.expired(now)[:limit])
+    return take_back(list(SyncJob.objects.expired(now)[:limit]), now)
+
+
+def take_back(found: Collection[SyncJob], now: datetime) -> list[SyncJob]:
+    """Rescue these jobs, whose lease has run out; return those whose worker fell silent."""
     left = [job for job in found if job.status != Status.RUNNING]
     endings = [(job, _crash(job, now)) for job in found if job.status == Status.RUNNING]
     with in_one_transaction():

@@ -21,6 +21,8 @@ from dataunion.models import Counters, DataUnion, HourStat, SyncAttempt, SyncJob
 from dataunion.state import FAILING, Status
 
 _FOLD = 5000
+Group = tuple[str, str, str, str]  # partner, data type, outcome, error class
+_OPEN_HOUR = timedelta(minutes=5)
 _BOUNDS_MS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
 
@@ -75,16 +77,17 @@ def _read_open_work(names: Iterable[str]) -> Counter[tuple[str, str]]:
 
 
 def _read_added() -> dict[str, Any]:
-    """Return the counters plus the records that no fold has applied; read again when a fold came between."""
+    """Return the counters plus the records that no fold has applied; read again when a fold or recount came between."""
     while True:
-        row = _counters()
+        row = read_counters()
         fresh = DataUnion.objects.filter(Q(counted=0) | Q(counted__gt=row.applied)).values_list("data_type", "partners")
-        total = _sum(row.counts, fresh)
-        if Counters.objects.filter(pk=row.pk, applied=row.applied).exists():
+        total = add_up(row.counts, fresh)
+        if Counters.objects.filter(pk=row.pk, applied=row.applied, recounts=row.recounts).exists():
             return total
 
 
-def _counters() -> Counters:
+def read_counters() -> Counters:
+    """Return the row of counters; made where there is none."""
     row = Counters.objects.filter(name="ingest").first()
     if row is None:
         try:
@@ -94,7 +97,8 @@ def _counters() -> Counters:
     return row
 
 
-def _sum(counts: dict[str, Any], records: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+def add_up(counts: dict[str, Any], records: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return `counts` with these records (data type, entries) added."""
     enrolled = {name: dict(types) for name, types in counts["enrolled"].items()}
     total = counts["records"]
     for data_type, partners in records:
@@ -107,9 +111,9 @@ def _sum(counts: dict[str, Any], records: Iterable[tuple[str, dict[str, Any]]]) 
 
 def fold() -> int:
     """Add new records to the counters; return how many. Run under a task's lease, again after a crash is harmless."""
-    _counters()
+    read_counters()
     with transaction.atomic():
-        row = _counters()
+        row = read_counters()
         number = row.applied + 1
         ids = list(DataUnion.objects.filter(counted=0).values_list("pk", flat=True)[:_FOLD])
         DataUnion.objects.filter(pk__in=ids, counted=0).update(counted=number)
@@ -117,14 +121,17 @@ def fold() -> int:
         numbered = list(DataUnion.objects.filter(counted=number).values_list("data_type", "partners"))
         if not numbered:
             return 0
-        counts = _sum(row.counts, numbered)
-        Counters.objects.filter(pk=row.pk, applied=row.applied).update(applied=number, counts=counts)
+        counts = add_up(row.counts, numbered)
+        same = Counters.objects.filter(pk=row.pk, applied=row.applied, recounts=row.recounts)
+        same.update(applied=number, counts=counts)
     return len(numbered)
 
 
 def roll_up(now: datetime) -> None:
     """Write the hours' statistics anew, from the last hour that was written; hours without attempts cost nothing."""
     last = HourStat.objects.aggregate(last=Max("hour"))["last"]
+    if last is not None and last > now - _OPEN_HOUR:  # the hour before may still have grown, or the clock went back
+        last = now - timedelta(hours=1)
     begin = last or now - timedelta(days=1)
     while True:
         first = SyncAttempt.objects.filter(created_at__gte=begin).aggregate(first=Min("created_at"))["first"]
@@ -136,18 +143,29 @@ def roll_up(now: datetime) -> None:
 
 
 def _roll_up_hour(hour: datetime) -> None:
-    groups: dict[tuple[str, str, str, str], Counter[str]] = {}
+    for group, durations in count_attempts(hour).items():
+        write_hour(hour, group, durations)
+
+
+def count_attempts(hour: datetime) -> dict[Group, dict[str, int]]:
+    """Return the attempts of an hour by group and by the bound of their duration, as HourStat holds them."""
+    groups: dict[Group, Counter[str]] = {}
     rows = SyncAttempt.objects.filter(created_at__gte=hour, created_at__lt=hour + timedelta(hours=1))
     fields = ("partner", "data_type", "outcome", "error_class", "duration_ms")
     for partner, data_type, outcome, error_class, ms in rows.values_list(*fields).iterator(2000):
         bound = next((b for b in _BOUNDS_MS if ms <= b), None)
         groups.setdefault((partner, data_type, outcome, error_class), Counter())[str(bound or "more")] += 1
-    for (partner, data_type, outcome, error_class), durations in groups.items():
-        HourStat.objects.update_or_create(
-            hour=hour,
-            partner=partner,
-            data_type=data_type,
-            outcome=outcome,
-            error_class=error_class,
-            defaults={"count": durations.total(), "durations": dict(durations)},
-        )
+    return {group: dict(durations) for group, durations in groups.items()}
+
+
+def write_hour(hour: datetime, group: Group, durations: dict[str, int]) -> None:
+    """Store the count of one group of an hour in place of what stood there."""
+    partner, data_type, outcome, error_class = group
+    HourStat.objects.update_or_create(
+        hour=hour,
+        partner=partner,
+        data_type=data_type,
+        outcome=outcome,
+        error_class=error_class,
+        defaults={"count": sum(durations.values()), "durations": durations},
+    )

@@ -4,13 +4,14 @@ from dataunion.models.chain import ChainTx, Signer
 from dataunion.models.job import NEVER, RemoteRef, SyncAttempt, SyncJob
 from dataunion.models.partner import Partner
 from dataunion.models.record import PAYLOADS, CheckIn, DataUnion, HealthData, Payload
-from dataunion.models.upkeep import Counters, HourStat, RetryRun, TaskLease
+from dataunion.models.upkeep import AuditState, Counters, HourStat, RetryRun, TaskLease
 from dataunion.models.user import ApiKey, User
 
 __all__ = [
     "NEVER",
     "PAYLOADS",
     "ApiKey",
+    "AuditState",
     "ChainTx",
     "CheckIn",
     "Counters",

@@ -53,17 +53,45 @@ class TaskLease(models.Model):
 class Counters(models.Model):
     """One row: what ingest has added. Shape of counts: {"records": 3, "enrolled": {"akave": {"health": 3}}}.
 
-    A record is counted by the fold whose number it bears; it counts once `applied` has reached that number.
+    A record is counted by the fold whose number it bears; it counts once `applied` has reached that number. Whoever
+    writes counts does so only where `applied` and `recounts` are as it read them.
     """
 
     id = Key()
     name = models.CharField(max_length=20, unique=True)
     applied = models.BigIntegerField(default=0)
+    recounts = models.BigIntegerField(default=0)  # how often a recount has corrected them
     counts = models.JSONField(default=dict)
 
     class Meta:
         db_table = "counters"
         indexes = [models.Index(fields=["name"], name="counters_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AuditState(models.Model):
+    """One row: what the audit found, and how far it has come.
+
+    Shape of last: {"looked_at": {"records": 500}, "repaired": {"data without record": 1}}, the last run's; repaired:
+    {"data without record": 2}, in all; cursors: {"healthdata": "<key>"}; recount: integrity.counters.Recount.
+    """
+
+    id = Key()
+    name = models.CharField(max_length=20, unique=True)
+    version = models.BigIntegerField(default=0)  # grows with every run that is stored
+    ran_at = models.DateTimeField(default=NEVER)
+    repaired_at = models.DateTimeField(default=NEVER)
+    last = models.JSONField(default=dict)
+    repaired = models.JSONField(default=dict)
+    cursors = models.JSONField(default=dict)
+    recount = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "auditstates"
+        verbose_name = "audit"
+        indexes = [models.Index(fields=["name"], name="audit_name")]
 
     def __str__(self) -> str:
         return self.name
