@@ -54,7 +54,8 @@ def claim(partner: str, *, limit: int) -> list[SyncJob]:
             return []
         ids = _choose(partner, held.places(limit), held.now)
         jobs = _lease(ids, held.now) if ids else []
-        held.spend(len(jobs))
+        if jobs:
+            held.spend(len(jobs), jobs[0].lease_token)
     return jobs
 
 

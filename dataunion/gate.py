@@ -36,7 +36,7 @@ class Gate:
             return 0
         running = SyncJob.objects.filter(partner=row.name, status=Status.RUNNING, lease_until__gt=self.now).count()
         wanted = min(wanted, max(0, row.max_in_flight - running))
-        return min(wanted, Breaker.load(row.breaker).admits(self.now, wanted), self._tokens())
+        return min(wanted, Breaker.load(row.breaker).admits(self.now, wanted, running), self._tokens())
 
     def _tokens(self) -> int:
         """Refill by the time that passed, to one second's worth at most."""
@@ -48,16 +48,20 @@ class Gate:
         row.rate_at = self.now
         return int(row.rate_tokens)
 
-    def spend(self, claimed: int) -> None:
-        """Note that so many jobs were claimed."""
+    def spend(self, claimed: int, by: str) -> None:
+        """Note that so many jobs were claimed under the lease token `by`."""
         if self.row.per_second:
             self.row.rate_tokens -= claimed
         if claimed:
-            self.row.breaker = Breaker.load(self.row.breaker).probe_taken(self.now).dump()
+            self.row.breaker = Breaker.load(self.row.breaker).probe_taken(self.now, by).dump()
 
-    def report(self, successes: int, failures: int) -> None:
-        """Tell the breaker how calls to the partner went."""
-        self.row.breaker = Breaker.load(self.row.breaker).record(self.now, successes, failures).dump()
+    def report(self, successes: int, failures: int, by: str) -> None:
+        """Tell the breaker how calls to the partner went, made under the lease token `by`."""
+        self.row.breaker = Breaker.load(self.row.breaker).record(self.now, successes, failures, by).dump()
+
+    def report_unreached(self) -> None:
+        """Tell the breaker that the partner could not even be asked how it is."""
+        self.row.breaker = Breaker.load(self.row.breaker).unreached(self.now).dump()
 
 
 @contextmanager
@@ -92,3 +96,14 @@ def _take(name: str, token: str) -> bool:
 def ask_for_peace(name: str, until: datetime) -> None:
     """Send nothing to this partner before `until`; a later time that is already set stays."""
     Partner.objects.filter(name=name, not_before__lt=until).update(not_before=until)
+
+
+def admits(row: Partner) -> bool:
+    """Say whether a worker may speak to this partner at all now, as far as its row tells."""
+    now = db_now()
+    return row.state == PartnerState.ON and row.not_before <= now and Breaker.load(row.breaker).admits(now, 1) > 0
+
+
+def read_breaker(name: str) -> Breaker:
+    """Return the partner's breaker as it is stored now."""
+    return Breaker.load(Partner.objects.values_list("breaker", flat=True).get(name=name))

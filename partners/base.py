@@ -135,6 +135,7 @@ class Partner:
     revoke_steps: ClassVar[tuple[str, ...]] = ()
     name_keys: ClassVar[tuple[str, ...]] = ()  # saved keys that name the remote object; without them it is named anew
     payload_steps: ClassVar[frozenset[str]] = frozenset()  # steps that get item.payload; the others get None
+    local_steps: ClassVar[frozenset[str]] = frozenset()  # steps that ask the partner nothing: no sign that it lives
     timeout_s: ClassVar[float] = 30.0  # longest a single step may take; the lease must be longer
 
     def __init__(self, name: str, config: Mapping[str, Any]) -> None:

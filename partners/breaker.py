@@ -1,7 +1,7 @@
 """A circuit breaker as a value: closed, open, half-open. Pure; the engine keeps it in the partner's row.
 
-Only transient failures count: timeouts, lost connections, 429, 5xx. An answer that refuses one record (a permanent
-error) shows that the partner lives and is recorded as a success; our own bugs and snoozes are not recorded at all.
+Only transient failures count: timeouts, lost connections, 5xx. Whatever else the partner answers shows that it lives
+and is recorded as a success, be it a refusal or "not yet"; our own bugs are not recorded at all.
 A breaker pauses, it never drops: what it does not admit stays due.
 """
 
@@ -33,20 +33,22 @@ class Policy:
 class Breaker:
     """All times are seconds since the epoch, so that the stored form is plain JSON.
 
-    Stored: {"window": [[1700000000.0, 7, 3]], "open_until": null, "probe_until": null, "pace": null, "trips": 0}
+    Stored: {"window": [[1700000000.0, 7, 3]], "open_until": null, "probe_until": null, "probe_by": "", "pace": null,
+    "trips": 0}
     """
 
     policy: Policy = field(default_factory=Policy)
     window: tuple[tuple[float, int, int], ...] = ()  # (start of the part, successes, failures), oldest first
     open_until: float | None = None  # None when closed
     probe_until: float | None = None  # None when no probe is out
+    probe_by: str = ""  # who has the probe; nobody else's report says how it went
     pace: int | None = None  # how many at once while draining after an outage; None when unlimited
     trips: int = 0  # openings since the partner last worked at full pace
 
     @classmethod
     def load(cls, stored: Mapping[str, Any] | None, policy: Policy | None = None) -> Breaker:
         """Return what `dump` stored; nothing stored is a closed breaker."""
-        known = {"window", "open_until", "probe_until", "pace", "trips"}
+        known = {"window", "open_until", "probe_until", "probe_by", "pace", "trips"}
         values = {key: value for key, value in (stored or {}).items() if key in known}
         values["window"] = tuple((float(at), int(good), int(bad)) for at, good, bad in values.get("window", ()))
         return cls(policy=policy or Policy(), **values)
@@ -57,6 +59,7 @@ class Breaker:
             "window": [list(part) for part in self.window],
             "open_until": self.open_until,
             "probe_until": self.probe_until,
+            "probe_by": self.probe_by,
             "pace": self.pace,
             "trips": self.trips,
         }
@@ -73,38 +76,44 @@ class Breaker:
         """Return when the next probe is admitted, for staff to see; None when closed."""
         return None if self.open_until is None else datetime.fromtimestamp(self.open_until, UTC)
 
-    def admits(self, now: datetime, wanted: int) -> int:
-        """Return how many of `wanted` jobs may be sent now; call `probe_taken` once they are claimed."""
+    def admits(self, now: datetime, wanted: int, running: int = 0) -> int:
+        """Return how many of `wanted` jobs may be sent now, beside those that are; then call `probe_taken`."""
         state = self.state(now)
         if state == CLOSED:
-            return wanted if self.pace is None else min(wanted, self.pace)
-        if state == OPEN or self._probe_is_out(now):
+            return wanted if self.pace is None else min(wanted, max(0, self.pace - running))
+        if state == OPEN or running or self._probe_is_out(now):
             return 0
         return min(wanted, 1)
 
-    def probe_taken(self, now: datetime) -> Breaker:
+    def probe_taken(self, now: datetime, by: str = "") -> Breaker:
         """Note that jobs were claimed; when half-open that was the probe, and there is no second until it reports."""
         if self.state(now) != HALF_OPEN:
             return self
-        return replace(self, probe_until=now.timestamp() + self.policy.probe_s)
+        return replace(self, probe_until=now.timestamp() + self.policy.probe_s, probe_by=by)
 
-    def record(self, now: datetime, successes: int, failures: int) -> Breaker:
+    def record(self, now: datetime, successes: int, failures: int, by: str = "") -> Breaker:
         """Return the breaker after a chunk reported; (0, 0) hands a probe back unused."""
         if self.open_until is not None:
-            return self._after_probe(now, successes, failures)
+            return self._after_probe(now, successes, failures, by)
         counted = self._counted(now.timestamp(), successes, failures)
         if counted._is_too_bad(successes, failures):
             return counted._opened(now)
         return counted._faster() if successes and not failures else counted
 
-    def _after_probe(self, now: datetime, successes: int, failures: int) -> Breaker:
-        if self.probe_until is None:  # a straggler from before the opening says nothing about now
+    def unreached(self, now: datetime) -> Breaker:
+        """Return the breaker after the partner could not even be asked how it is: the second time opens it."""
+        if self.state(now) == HALF_OPEN:
+            return self._opened(now)
+        return self.record(now, 0, -(-self.policy.min_calls // 2))
+
+    def _after_probe(self, now: datetime, successes: int, failures: int, by: str) -> Breaker:
+        if self.probe_until is None or by != self.probe_by:  # a straggler from before says nothing about now
             return self
         if failures:
             return self._opened(now)
         if successes:
-            return replace(self, open_until=None, probe_until=None, pace=1, window=())
-        return replace(self, probe_until=None)
+            return replace(self, open_until=None, probe_until=None, probe_by="", pace=1, window=())
+        return replace(self, probe_until=None, probe_by="")
 
     def _probe_is_out(self, now: datetime) -> bool:
         return self.probe_until is not None and 0 < self.probe_until - now.timestamp() <= self.policy.probe_s
@@ -128,7 +137,7 @@ class Breaker:
     def _opened(self, now: datetime) -> Breaker:
         lasts_s = min(self.policy.open_s * 2.0 ** min(self.trips, 30), self.policy.max_open_s)
         end = now.timestamp() + lasts_s
-        return replace(self, open_until=end, probe_until=None, pace=None, window=(), trips=self.trips + 1)
+        return Breaker(policy=self.policy, open_until=end, trips=self.trips + 1)
 
     def _faster(self) -> Breaker:
         if self.pace is None:

@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,16 +18,17 @@ from uuid import UUID
 
 from django.db import DataError
 
-from dataunion import claims, gate, ledger, roster
+from dataunion import claims, ledger, roster
 from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import DataUnion, Partner, SyncJob
 from dataunion.state import Outcome, Status
 from dataunion.sync import gates
-from dataunion.sync.decisions import Situation, decide, describe_bug, is_limit, peace_s
+from dataunion.sync.decisions import Situation, decide, describe_bug
 from dataunion.sync.dispatch import nudge
 from dataunion.sync.items import MissingRecordError, Unready, build_items, is_orphan, load_payloads, snooze_s
+from dataunion.sync.pulse import Pulse
 from partners.base import PUSH, Item, Rewind, StepResult
 from partners.base import Partner as Adapter
 from partners.errors import (
@@ -36,13 +37,15 @@ from partners.errors import (
     NotReady,
     PartnerError,
     PermanentError,
-    TransientError,
-    UnknownOutcome,
 )
 
 log = logging.getLogger(__name__)
 _UNSTORABLE = (ValueError, OverflowError, DataError)  # lone surrogates, numbers over 64 bits
 _FINISHED = "finished"  # the step after the last
+
+
+class _NotBegunError(Exception):
+    """A step was not begun, since the partner is in trouble."""
 
 
 class Chunk:
@@ -60,7 +63,7 @@ class Chunk:
         self.jobs: dict[UUID, SyncJob] = {job.pk: job for job in jobs}  # those still in our hands
         self.items: dict[UUID, Item] = {}
         self.started, self.renewed = db_now(), time.monotonic()
-        self.successes = self.failures = 0
+        self.pulse = Pulse(row.name, jobs[0].lease_token)
 
     def run(self) -> None:
         """Take every job as far as it goes."""
@@ -68,20 +71,20 @@ class Chunk:
         steps = {kind: self.adapter.active_steps(kind) for kind in {job.kind for job in self.jobs.values()}}
         order = list(dict.fromkeys(step for names in steps.values() for step in names))
         for step in order:
+            if self.pulse.is_over:
+                break
             group = {pk: self.items[pk] for pk, job in self.jobs.items() if self._is_at(job, step, steps[job.kind])}
             if group:
                 self._run_step(step, group, steps)
         self._complete()
-        self._report()
+        self._put_back()
+        self.pulse.report()
 
-    def _report(self) -> None:
-        """Tell the breaker; a probe that came to nothing is handed back."""
-        probing = bool(self.row.breaker and self.row.breaker.get("open_until"))
-        if not (self.successes or self.failures or probing):
-            return
-        with gate.hold(self.row.name) as held:
-            if held:
-                held.report(self.successes, self.failures)
+    def _put_back(self) -> None:
+        """Let go of what was not begun because the partner is in trouble, as if it had not been claimed."""
+        left = [job for job in self.jobs.values() if job.step != _FINISHED]
+        if left:
+            claims.let_go(left, db_now())
 
     @staticmethod
     def _is_at(job: SyncJob, step: str, names: tuple[str, ...]) -> bool:
@@ -144,7 +147,7 @@ class Chunk:
             unopened = {pk: result for pk, result in found.items() if isinstance(result, Exception)}
             group = {pk: result for pk, result in found.items() if isinstance(result, Item)}
         many = getattr(self.adapter, f"{step}_many", None)
-        results = self._run_many(many, group) if many else self._run_threads(getattr(self.adapter, step), group)
+        results = self._run_many(many, group) if many else self._run_threads(step, group)
         return unopened | results
 
     def _take_in(self, pk: UUID, result: StepResult | Exception) -> Exception | None:
@@ -167,20 +170,36 @@ class Chunk:
         except Exception as error:  # a bug in one step must not take the worker down
             return dict.fromkeys(group, error)
 
-    def _run_threads(
-        self, method: Callable[[Item], StepResult], group: dict[UUID, Item]
-    ) -> dict[UUID, StepResult | Exception]:
-        futures: dict[Future[StepResult], UUID] = {self.threads.submit(method, i): pk for pk, i in group.items()}
-        pending = set(futures)
+    def _run_threads(self, step: str, group: dict[UUID, Item]) -> dict[UUID, StepResult | Exception]:
+        """Run a step for each item; those not begun when the partner shows trouble are left out."""
+        futures = {self.threads.submit(self._ask, step, pk, item): pk for pk, item in group.items()}
+        pending: set[Future[StepResult]] = set(futures)
         while pending:
-            _, pending = wait(pending, timeout=conf().sync_lease_s / 3)
+            left_s = self.renewed + conf().sync_lease_s / 3 - time.monotonic()
+            finished, pending = wait(pending, timeout=max(left_s, 0.0), return_when=FIRST_EXCEPTION)
+            if any(future.exception() for future in finished):
+                self.pulse.heed()
             if pending:
-                self._renew()
+                self._renew_in_time()
         results: dict[UUID, StepResult | Exception] = {}
         for future, pk in futures.items():
             error = future.exception()
-            results[pk] = error if isinstance(error, Exception) else future.result()
+            if not isinstance(error, _NotBegunError):
+                results[pk] = error if isinstance(error, Exception) else future.result()
         return results
+
+    def _ask(self, step: str, pk: UUID, item: Item) -> StepResult:
+        """Run a step for one item, in a thread."""
+        if self.pulse.is_over:
+            raise _NotBegunError
+        asked = step not in self.adapter.local_steps
+        try:
+            answer: StepResult = getattr(self.adapter, step)(item)
+        except Exception as error:
+            self.pulse.hear(pk, error, asked=asked)
+            raise
+        self.pulse.hear(pk, answer, asked=asked)
+        return answer
 
     def _renew_in_time(self) -> None:
         """Prolong the leases when a third of their time has passed, also of jobs that wait for a later step."""
@@ -264,7 +283,7 @@ class Chunk:
         claims.bring_forward([job.record_id for job in jobs if isinstance(made[job.pk], Item)], [self.row.name], now)
 
     def _account(self, error: Exception, job: SyncJob, step: str) -> None:
-        """Tell the log, the breaker and the partner's row of an error."""
+        """Tell the log of an error, and the partner's row where it is misconfigured."""
         facts = {"partner": self.row.name, "job": str(job.pk), "record": str(job.record_id), "step": step}
         if isinstance(error, NotReady):
             return
@@ -272,13 +291,7 @@ class Chunk:
             log.error("sync.partner.bug", extra={**facts, **describe_bug(error)})
             return
         log.warning("sync.partner.failed", extra={**facts, "class": error.error_class, "cause": error.message})
-        if is_limit(error) and isinstance(error, TransientError):
-            gate.ask_for_peace(self.row.name, db_now() + timedelta(seconds=peace_s(error)))
-        elif isinstance(error, TransientError | UnknownOutcome):
-            self.failures += 1
-        elif isinstance(error, PermanentError) and (error.http_status or error.code):
-            self.successes += 1  # the partner answered: it lives
-        elif isinstance(error, MisconfiguredError):
+        if isinstance(error, MisconfiguredError):
             roster.pause_misconfigured(self.row, reason=error.message)
 
     def _complete(self) -> None:
@@ -290,7 +303,6 @@ class Chunk:
             at = Situation(job=job, partner=self.row, step=_FINISHED, started=self.started, now=now)
             endings.append((job, self._ending(at, item)))
         synced = [job for job in self._settle(endings, now) if job.status == Status.DONE]
-        self.successes += len(synced)
         dependents = roster.find_dependents(self.row.name)
         if claims.bring_forward([job.record_id for job in synced], dependents, now):
             nudge((row.name, roster.queue(row)) for row in roster.find_partners() if row.name in dependents)

@@ -11,10 +11,9 @@ from datetime import timedelta
 from dataunion import claims, gate, ledger, roster
 from dataunion.clock import db_now
 from dataunion.conf import conf
-from dataunion.models import Partner
-from dataunion.state import PartnerState
+from dataunion.models import Partner, SyncJob
 from dataunion.sync.chunk import Chunk
-from dataunion.sync.decisions import peace_s
+from dataunion.sync.decisions import is_limit, peace_s
 from partners.base import Partner as Adapter
 from partners.errors import MisconfiguredError, PartnerError, TransientError
 
@@ -24,7 +23,7 @@ log = logging.getLogger(__name__)
 def push(name: str) -> int:
     """Work on one partner's due jobs until there are none or the time is up; return how many were taken."""
     row = roster.get_partner(name)
-    if row.state != PartnerState.ON:
+    if not gate.admits(row):
         return 0
     adapter = _ready_adapter(row)
     if adapter is None:
@@ -39,16 +38,21 @@ def push(name: str) -> int:
             if signer and not _look_at_signer(row, adapter, signer):
                 break
             jobs = claims.claim(name, limit=conf().sync_chunk)
-            if not jobs:
-                break
             taken += len(jobs)
-            try:
-                Chunk(row, adapter, jobs, threads, signer).run()
-            except Exception:
-                # The database failed us, or our own code did: nobody's crash. What cannot be let go is rescued.
-                claims.let_go(jobs, db_now() + timedelta(seconds=conf().sync_tick_s))
-                raise
+            if not jobs or not _run(Chunk(row, adapter, jobs, threads, signer), jobs):
+                break
     return taken
+
+
+def _run(chunk: Chunk, jobs: list[SyncJob]) -> bool:
+    """Take a chunk as far as it goes; say whether the partner is well enough for another one."""
+    try:
+        chunk.run()
+    except Exception:
+        # The database failed us, or our own code did: nobody's crash. What cannot be let go is rescued.
+        claims.let_go(jobs, db_now() + timedelta(seconds=conf().sync_tick_s))
+        raise
+    return not chunk.pulse.is_over
 
 
 def _ready_adapter(row: Partner) -> Adapter | None:
@@ -80,6 +84,10 @@ def _calm_down(row: Partner, error: PartnerError) -> None:
     log.warning("sync.partner.unreachable", extra={"partner": row.name, "cause": error.message})
     seconds = peace_s(error) if isinstance(error, TransientError) else conf().sync_tick_s
     gate.ask_for_peace(row.name, db_now() + timedelta(seconds=seconds))
+    if not is_limit(error):
+        with gate.hold(row.name) as held:
+            if held:
+                held.report_unreached()
 
 
 def _take_signer(adapter: Adapter, held: ExitStack) -> ledger.SignerLease | None:

@@ -60,6 +60,7 @@ class AkavePartner(Partner):
     revoke_steps: ClassVar[tuple[str, ...]] = ("delete", "confirm_delete")
     name_keys: ClassVar[tuple[str, ...]] = ("key",)
     payload_steps: ClassVar[frozenset[str]] = frozenset({"upload"})
+    local_steps: ClassVar[frozenset[str]] = frozenset({"keys"})
 
     def __init__(self, name: str, config: Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(name, config)

@@ -52,6 +52,7 @@ class FakePartner(Partner):
     steps: ClassVar[tuple[str, ...]] = ("keys", "store", "confirm")
     revoke_steps: ClassVar[tuple[str, ...]] = ("remove",)
     payload_steps: ClassVar[frozenset[str]] = frozenset({"store"})
+    local_steps: ClassVar[frozenset[str]] = frozenset({"keys"})
     _services: ClassVar[dict[str, FakeService]] = {}
 
     @classmethod

@@ -45,6 +45,7 @@ class VanaPartner(Partner):
     options: ClassVar[tuple[Option, ...]] = OPTIONS
     steps: ClassVar[tuple[str, ...]] = (*REGISTER, *PROVE, *REFINE, *REWARD, "forget")
     revoke_steps: ClassVar[tuple[str, ...]] = WITHDRAW
+    local_steps: ClassVar[frozenset[str]] = frozenset({"keys", "forget"})
 
     def __init__(self, name: str, config: Mapping[str, Any]) -> None:
         super().__init__(name, config)

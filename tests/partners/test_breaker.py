@@ -108,6 +108,26 @@ def test_stragglers_from_before_the_opening_change_nothing():
     assert breaker.record(at(5), 0, 50) == breaker
 
 
+def test_only_the_prober_says_how_the_probe_went():
+    breaker = opened().probe_taken(at(30), "one")
+
+    assert breaker.record(at(31), 5, 0, "another") == breaker
+    assert breaker.record(at(31), 0, 5, "another") == breaker
+    assert breaker.record(at(31), 1, 0, "one").state(at(31)) == CLOSED
+
+
+def test_while_others_are_on_their_way_there_is_no_probe():
+    assert opened().admits(at(30), 5, running=1) == 0
+
+
+def test_a_partner_that_cannot_even_be_asked_is_left_alone_the_second_time():
+    once = Breaker().unreached(NOW)
+
+    assert once.state(NOW) == CLOSED
+    assert once.unreached(at(20)).reopens_at() == at(50)
+    assert once.unreached(at(20)).unreached(at(51)).reopens_at() == at(111)
+
+
 @pytest.mark.parametrize(("failed_probes", "open_s"), [(0, 30), (1, 60), (2, 120), (4, 480), (5, 600), (50, 600)])
 def test_each_failed_probe_doubles_the_pause_up_to_its_cap(failed_probes, open_s):
     breaker, now = opened(), NOW
@@ -136,6 +156,12 @@ def test_it_drains_slowly_after_a_good_probe():
 
     assert admitted == [1, 2, 4, 8, 16, 32, 64, 128, 200, 200]
     assert (breaker.pace, breaker.trips) == (None, 0)
+
+
+def test_all_workers_share_the_pace():
+    breaker = draining().record(at(31), 1, 0).record(at(31), 2, 0)
+
+    assert [breaker.admits(at(31), 200, running) for running in (0, 3, 4, 9)] == [4, 1, 0, 0]
 
 
 def test_a_chunk_with_a_few_failures_keeps_the_pace():
