@@ -39,7 +39,8 @@ class Forks:
         self._ask("ready")
 
     def _ask(self, word: str, *told: Any) -> int:
-        assert self._server.stdin and self._server.stdout
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
         self._server.stdin.write(json.dumps([word, *told]) + "\n")
         self._server.stdin.flush()
         return int(self._server.stdout.readline())
