@@ -16,17 +16,18 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import BinaryField, Case, F, QuerySet, When
+from django.db.models import BinaryField, Case, F, Q, QuerySet, When
 
 from dataunion import gate, vault
 from dataunion.conf import conf
-from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncJob
+from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncJob, has_ended
 from dataunion.models.expressions import literal
 from dataunion.publication import in_one_transaction, publish
 from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, REOPENABLE, Attempt, Outcome, Status
 from partners.base import PUSH
 
 _POISON_CRASHES = 2
+_AHEAD = timedelta(seconds=60)  # less is nobody's trouble
 _CRASHED_BULK = 0.1  # of the claims, while live work is due as well
 FAILING_LIMIT = 10_000
 
@@ -124,7 +125,7 @@ def save_step(jobs: Collection[SyncJob], step: str, now: datetime) -> set[UUID]:
 # --- letting go ------------------------------------------------------------------------------------------------------
 
 
-def settle(endings: Sequence[tuple[SyncJob, Ending]], now: datetime, **guard: Any) -> list[SyncJob]:
+def settle(endings: Sequence[tuple[SyncJob, Ending]], now: datetime, *guard: Q) -> list[SyncJob]:
     """Commit and publish how a chunk's jobs ended; return those that were still ours, as they are now."""
     with in_one_transaction():
         ours = [ended for job, ending in endings if (ended := _commit(job, ending, now, guard))]
@@ -132,12 +133,12 @@ def settle(endings: Sequence[tuple[SyncJob, Ending]], now: datetime, **guard: An
     return ours
 
 
-def _commit(job: SyncJob, ending: Ending, now: datetime, guard: Mapping[str, Any]) -> SyncJob | None:
+def _commit(job: SyncJob, ending: Ending, now: datetime, guard: Sequence[Q]) -> SyncJob | None:
     """Store the outcome, guarded by the token; a row with an outcome stays in hand until that is published.
 
     The job itself is left as it was, so that whoever fails here can end it in another way.
     """
-    still_ours = SyncJob.objects.filter(pk=job.pk, lease_token=job.lease_token, status=Status.RUNNING, **guard)
+    still_ours = SyncJob.objects.filter(*guard, pk=job.pk, lease_token=job.lease_token, status=Status.RUNNING)
     ended = copy(job)
     _end(ended, ending, now)
     changes = {name: getattr(ended, name) for name in _ENDED}
@@ -193,7 +194,7 @@ def take_back(found: Collection[SyncJob], now: datetime) -> list[SyncJob]:
     left = [job for job in found if job.status != Status.RUNNING]
     endings = [(job, _crash(job, now)) for job in found if job.status == Status.RUNNING]
     with in_one_transaction():
-        rescued = settle(endings, now, lease_until__lt=now)
+        rescued = settle(endings, now, has_ended("lease_until", now, lasts_s=conf().sync_lease_s))
         publish(left, now)
     return rescued
 
@@ -271,7 +272,7 @@ def bring_forward(record_ids: Collection[UUID], partners: Collection[str], now: 
     if not record_ids or not partners:
         return 0
     jobs = SyncJob.objects.filter(record_id__in=list(record_ids), partner__in=list(partners))
-    woken = jobs.filter(status=Status.PENDING, due_at__gt=now).update(due_at=now, waiting_since=None)
+    woken = jobs.filter(status=Status.PENDING, due_at__gt=now).update(due_at=now, waiting_since=None, changed_at=now)
     return woken + jobs.filter(status=Status.BLOCKED).update(status=Status.PENDING, due_at=now, changed_at=now)
 
 
@@ -279,6 +280,19 @@ def unblock(partner: str, now: datetime) -> int:
     """Ask again whether what was blocked some time ago still is; return how many jobs go on."""
     blocked = SyncJob.objects.filter(partner=partner, status=Status.BLOCKED, due_at__lte=now, lease_until__lte=NEVER)
     return blocked.update(status=Status.PENDING)
+
+
+def realign(now: datetime) -> timedelta:
+    """Bring nearer what was made due by a clock that ran ahead; return by how much, nothing where none did.
+
+    The newest change of a job tells: it cannot lie in the future. Every job changed since then is moved, once.
+    """
+    newest = SyncJob.objects.order_by("-changed_at").values_list("changed_at", flat=True).first()
+    ahead = newest - now if newest else timedelta(0)
+    if ahead < _AHEAD:
+        return timedelta(0)
+    SyncJob.objects.filter(changed_at__gt=now).update(due_at=F("due_at") - ahead, changed_at=F("changed_at") - ahead)
+    return ahead
 
 
 def open_saved(job: SyncJob) -> dict[str, Any]:

@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import F, Q
+
 from dataunion.clock import db_now
-from dataunion.models import NEVER, Partner, SyncJob
+from dataunion.conf import conf
+from dataunion.models import NEVER, Partner, SyncJob, has_ended
 from dataunion.state import PartnerState, Status
 from partners.breaker import Breaker
 
@@ -32,9 +35,9 @@ class Gate:
     def places(self, wanted: int) -> int:
         """Return how many jobs may be claimed now."""
         row = self.row
-        if row.state != PartnerState.ON or row.not_before > self.now:
+        if row.state != PartnerState.ON or row.wants_peace(self.now):
             return 0
-        running = SyncJob.objects.filter(partner=row.name, status=Status.RUNNING, lease_until__gt=self.now).count()
+        running = SyncJob.objects.held(self.now).filter(partner=row.name, status=Status.RUNNING).count()
         wanted = min(wanted, max(0, row.max_in_flight - running))
         return min(wanted, Breaker.load(row.breaker).admits(self.now, wanted, running), self._tokens())
 
@@ -43,7 +46,7 @@ class Gate:
         row = self.row
         if not row.per_second:
             return 1_000_000
-        elapsed_s = (self.now - row.rate_at).total_seconds()
+        elapsed_s = max(0.0, (self.now - row.rate_at).total_seconds())  # a clock may go back
         row.rate_tokens = min(max(1.0, row.per_second), row.rate_tokens + elapsed_s * row.per_second)
         row.rate_at = self.now
         return int(row.rate_tokens)
@@ -90,18 +93,25 @@ def hold(name: str) -> Iterator[Gate | None]:
 def _take(name: str, token: str) -> bool:
     now = db_now()
     until = now + timedelta(seconds=_HELD_S)
-    return Partner.objects.filter(name=name, gate_until__lte=now).update(gate_token=token, gate_until=until) == 1
+    free = Partner.objects.filter(has_ended("gate_until", now, lasts_s=_HELD_S), name=name)
+    return free.update(gate_token=token, gate_until=until) == 1
 
 
 def ask_for_peace(name: str, until: datetime) -> None:
-    """Send nothing to this partner before `until`; a later time that is already set stays."""
-    Partner.objects.filter(name=name, not_before__lt=until).update(not_before=until)
+    """Send nothing to this partner before `until`; a later time that is already set stays, if it can be true."""
+    too_late = until + timedelta(seconds=conf().sync_retry_after_cap_s)
+    Partner.objects.filter(Q(not_before__lt=until) | Q(not_before__gt=too_late), name=name).update(not_before=until)
+
+
+def realign(ahead: timedelta, now: datetime) -> None:
+    """Bring nearer until when partners are left in peace: it was written by a clock that ran so much ahead."""
+    Partner.objects.filter(not_before__gt=now).update(not_before=F("not_before") - ahead)
 
 
 def admits(row: Partner) -> bool:
     """Say whether a worker may speak to this partner at all now, as far as its row tells."""
     now = db_now()
-    return row.state == PartnerState.ON and row.not_before <= now and Breaker.load(row.breaker).admits(now, 1) > 0
+    return row.state == PartnerState.ON and not row.wants_peace(now) and Breaker.load(row.breaker).admits(now, 1) > 0
 
 
 def read_breaker(name: str) -> Breaker:

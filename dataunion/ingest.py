@@ -15,9 +15,9 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from dataunion import claims, roster, vault
+from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import PAYLOADS, DataUnion, Partner, Payload, SyncJob
 from dataunion.models._fields import uuid7
@@ -118,7 +118,8 @@ def _create_unseen(news: Mapping[int, NewRecord], rows: Sequence[Partner]) -> di
     ).values_list("user_hash", "data_type", "data_id")
     for reference in stored:
         references.pop(reference, None)
-    drafts = {n: _draft(news[n], rows) for n in references.values()}
+    now = db_now()
+    drafts = {n: _draft(news[n], rows, now) for n in references.values()}
     if not drafts or not _write(list(drafts.values())):
         return {}
     return {n: draft.record for n, draft in drafts.items()}
@@ -172,7 +173,7 @@ def _validate_owner(owner: dict[str, str] | None) -> None:
 def _register(new: NewRecord, rows: Sequence[Partner]) -> Registered:
     record = DataUnion.find_by_data_reference(new.user_hash, new.data_type, new.data_id)
     if record is None:
-        draft = _draft(new, rows)
+        draft = _draft(new, rows, db_now())
         if _write([draft]):
             return Registered(record=draft.record, created=True)
         record = DataUnion.find_by_data_reference(new.user_hash, new.data_type, new.data_id)
@@ -192,8 +193,8 @@ class Draft:
     data: Payload | None
 
 
-def _draft(new: NewRecord, rows: Sequence[Partner]) -> Draft:
-    pk, now = uuid7(), timezone.now()
+def _draft(new: NewRecord, rows: Sequence[Partner], now: datetime) -> Draft:
+    pk = uuid7()
     takers = [row for row in rows if row.takes(new.data_type)]
     record = DataUnion(
         pk=pk,
@@ -286,7 +287,7 @@ def _attach(record: DataUnion, new: NewRecord) -> None:
         except IntegrityError:
             _attach(record, new)
             return
-        claims.bring_forward([record.pk], list(record.partners), timezone.now())
+        claims.bring_forward([record.pk], list(record.partners), db_now())
     elif stored != vault.content_digest(payload):
         raise ConflictError(
             "other content is already stored under this user_hash, data_type and data_id; use a new data_id"

@@ -20,7 +20,7 @@ from django.db.models import Max
 from dataunion import vault
 from dataunion.clock import db_now
 from dataunion.conf import conf
-from dataunion.models import NEVER, ChainTx, Signer
+from dataunion.models import NEVER, ChainTx, Signer, has_ended
 from partners.base import Item, SignedTx, SignerView
 from partners.errors import MisconfiguredError, NotReady
 
@@ -78,7 +78,8 @@ def take_signer(*, chain_id: int, address: str, max_unmined: int) -> SignerLease
         row = Signer.objects.get(chain_id=chain_id, address=address)
     now, token = db_now(), secrets.token_hex(16)
     until = now + timedelta(seconds=conf().sync_lease_s)
-    taken = Signer.objects.filter(pk=row.pk, lease_until__lte=now).update(lease_token=token, lease_until=until)
+    free = Signer.objects.filter(has_ended("lease_until", now, lasts_s=conf().sync_lease_s), pk=row.pk)
+    taken = free.update(lease_token=token, lease_until=until)
     view = SignerView(mined=row.mined, pending=row.pending)
     return SignerLease(row=row, token=token, max_unmined=max_unmined, view=view) if taken else None
 

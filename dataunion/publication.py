@@ -24,7 +24,7 @@ def publish(jobs: Iterable[SyncJob], now: datetime) -> None:
     """Do what the stored outcomes of these jobs say."""
     jobs = [job for job in jobs if job.outcome is not None]
     refused = [job for job in jobs if not _publish_entry(job, now)]
-    _insert_missing(SyncAttempt, [a for a in map(_attempt, jobs) if a])
+    _insert_missing(SyncAttempt, [a for job in jobs if (a := _attempt(job, now))])
     _insert_missing(RemoteRef, [ref for job in jobs for ref in _refs(job)])
     for job in jobs:
         same = SyncJob.objects.filter(pk=job.pk, fence=job.fence, status=job.status)
@@ -59,7 +59,7 @@ def write_entry(record_id: Any, partner: str, changes: Mapping[str, Any], now: d
     return updated == 1
 
 
-def _attempt(job: SyncJob) -> SyncAttempt | None:
+def _attempt(job: SyncJob, now: datetime) -> SyncAttempt | None:
     facts = job.outcome["attempt"]
     if facts is None:
         return None
@@ -69,6 +69,7 @@ def _attempt(job: SyncJob) -> SyncAttempt | None:
         data_type=job.data_type,
         kind=job.kind,
         fence=job.fence,
+        created_at=now,
         **{**facts, "started_at": datetime.fromisoformat(facts["started_at"])},
     )
 

@@ -129,6 +129,7 @@ def _report_unsynced(
         error_message=error or "",
         outcome=_outcome(False, error, now),
         due_at=now,
+        created_at=now,
         changed_at=now,
         lease_until=now + timedelta(seconds=conf().sync_lease_s),
     )

@@ -1,7 +1,7 @@
 """The tables. One vocabulary a file; questions are QuerySet methods, moves live in claims."""
 
 from dataunion.models.chain import ChainTx, Signer
-from dataunion.models.job import NEVER, RemoteRef, SyncAttempt, SyncJob
+from dataunion.models.job import NEVER, RemoteRef, SyncAttempt, SyncJob, has_ended
 from dataunion.models.partner import Partner
 from dataunion.models.record import PAYLOADS, CheckIn, DataUnion, HealthData, Payload
 from dataunion.models.upkeep import AuditState, Counters, HourStat, RetryRun, TaskLease
@@ -27,4 +27,5 @@ __all__ = [
     "SyncJob",
     "TaskLease",
     "User",
+    "has_ended",
 ]

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import models
 from django.utils import timezone
 
+from dataunion.conf import conf
 from dataunion.models._fields import Key
 from dataunion.models.record import DataUnion
 from dataunion.state import CLAIMABLE, FAILING, LIVE, Status
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # lease_until of a job that nobody holds
+
+
+def has_ended(field: str, now: datetime, *, lasts_s: float) -> models.Q:
+    """Return the condition that a lease has ended: it is past, or lies further ahead than any lease lasts.
+
+    Such a one was written by a clock that ran ahead. Twice as far is taken for that, since a deploy may change how
+    long a lease lasts, and `now` may be a little old.
+    """
+    return models.Q(**{f"{field}__lte": now}) | models.Q(**{f"{field}__gt": now + timedelta(seconds=2 * lasts_s)})
 
 
 class SyncJobQuerySet(models.QuerySet["SyncJob"]):
@@ -26,7 +36,14 @@ class SyncJobQuerySet(models.QuerySet["SyncJob"]):
 
     def expired(self, now: datetime) -> SyncJobQuerySet:
         """Return jobs that somebody took into hand and left there."""
-        return self.filter(lease_until__lt=now, lease_until__gt=NEVER).order_by("lease_until")
+        return self.filter(has_ended("lease_until", now, lasts_s=conf().sync_lease_s), lease_until__gt=NEVER).order_by(
+            "lease_until"
+        )
+
+    def held(self, now: datetime) -> SyncJobQuerySet:
+        """Return jobs that somebody has in hand, as far as the clock tells."""
+        longest = timedelta(seconds=2 * conf().sync_lease_s)
+        return self.filter(lease_until__gt=now, lease_until__lte=now + longest)
 
     def failing(self) -> SyncJobQuerySet:
         """Return what `failed` means to people: not synced, and the last attempt ended in an error, or blocked."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
+from dataunion.conf import conf
 from dataunion.models._fields import Key
 from dataunion.models.job import NEVER
 from dataunion.state import PARTNER_NAME_PATTERN, PartnerState
@@ -56,3 +59,8 @@ class Partner(models.Model):
     def takes(self, data_type: str) -> bool:
         """Say whether new records of this type are enrolled."""
         return self.state != PartnerState.OFF and (not self.data_types or data_type in self.data_types)
+
+    def wants_peace(self, now: datetime) -> bool:
+        """Say whether the partner asked for peace; for longer than it may ask means a clock that ran ahead."""
+        longest = timedelta(seconds=conf().sync_retry_after_cap_s + conf().sync_tick_s)
+        return now < self.not_before <= now + longest

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from dataunion import claims, reconcile, retries, roster, stats
+from dataunion import claims, gate, reconcile, retries, roster, stats
 from dataunion.clock import db_now
 from dataunion.conf import conf
-from dataunion.models import NEVER, Partner, SyncAttempt, SyncJob, TaskLease
+from dataunion.models import NEVER, Partner, SyncAttempt, SyncJob, TaskLease, has_ended
 from dataunion.state import PartnerState
 from dataunion.sync.decisions import describe_bug
 from dataunion.sync.dispatch import nudge
@@ -33,7 +33,8 @@ def hold(name: str, seconds: float) -> Iterator[datetime | None]:
     _make_lease(name)
     mine = TaskLease.objects.filter(name=name, token=token)
     until = now + timedelta(seconds=seconds)
-    if not TaskLease.objects.filter(name=name, until__lte=now).update(token=token, until=until):
+    free = TaskLease.objects.filter(has_ended("until", now, lasts_s=seconds), name=name)
+    if not free.update(token=token, until=until):
         yield None
         return
     try:
@@ -56,6 +57,7 @@ def tick() -> None:
     with hold("tick", conf().sync_lease_s) as now:
         if now is None:
             return
+        _do("clock", lambda: _realign(now))
         _do("rescue", lambda: _rescue(now))
         _do("fold", stats.fold)
         _do("retry runs", lambda: retries.advance_all(now))
@@ -70,6 +72,14 @@ def _do(part: str, work: Callable[[], object]) -> None:
         log.error("tick.failed", extra={"part": part, **describe_bug(error)})
 
 
+def _realign(now: datetime) -> None:
+    """Let no work wait for a time that was set by a clock which has gone back since."""
+    ahead = claims.realign(now)
+    if ahead:
+        gate.realign(ahead, now)
+        log.error("clock.went.back", extra={"seconds": round(ahead.total_seconds())})
+
+
 def _rescue(now: datetime) -> None:
     for job in claims.rescue(now):
         log.warning("sync.job.rescued", extra={"partner": job.partner, "job": str(job.pk), "crashes": job.crashes})
@@ -78,7 +88,7 @@ def _rescue(now: datetime) -> None:
 def nudge_due(now: datetime) -> None:
     """Nudge each active partner as often as its due work and its limits want."""
     for row in roster.find_active():
-        if row.state != PartnerState.ON or row.not_before > now:
+        if row.state != PartnerState.ON or row.wants_peace(now):
             continue
         claims.unblock(row.name, now)
         due = SyncJob.objects.due(row.name, now).order_by()[: _NUDGES * conf().sync_chunk].count()
