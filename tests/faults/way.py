@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dataunion import roster
+from dataunion import claims, roster
+from dataunion.clock import db_now
 from dataunion.models import ChainTx, DataUnion, Partner, Signer, SyncJob
+from dataunion.state import LIVE
 from partners.sandbox.chain.deploy import key_address
 from partners.vana import abi
 from partners.vana.signature import address_of, sign_transaction
@@ -76,10 +78,22 @@ class Way:
             refiner = key_address(self.chain.keys["refiner"]).lower()
             self.go(until=lambda: refiner in [sent.get("sender") for sent in self.sandboxes.chain_log()])
 
+    def go_broadcast(self, purpose: str) -> str:
+        """Go on until the transaction for this waits in the mempool; return its hash."""
+        self.go_before(purpose)
+        known = len(self.hashes())
+        self.go(until=lambda: len(self.hashes()) > known)
+        return self.hashes()[-1]
+
     def stand(self) -> None:
         """Be Vana's worker once, while the chain stands still."""
         self.union.tick()
         self.union.push("vana")
+
+    def retry(self) -> None:
+        """Try everything again that failed or waits for its next attempt, as staff do."""
+        jobs = SyncJob.objects.filter(partner="vana")
+        claims.reopen(jobs, trigger="retry by staff", priority=LIVE, now=db_now())
 
     # what is so
 
@@ -151,7 +165,8 @@ class Way:
 
     def nonce(self, address: str = "") -> int:
         """Return how many transactions of an account (our signer) are mined."""
-        return self.node.nonce(bytes.fromhex((address or self.signer)[2:]))
+        mined: int = self.node.nonce(bytes.fromhex((address or self.signer)[2:]))
+        return mined
 
     def transact(self, role: str, data: str, *, to: str, nonce: int | None = None, gwei: int = 5) -> str:
         """Broadcast a transaction with one of the chain's keys; return its hash."""
