@@ -22,6 +22,7 @@ class Evidence:
     texts: Mapping[str, bytes] = field(default_factory=dict)  # whatever else no secret may stand in, by its name
     secrets: Collection[str] = ()  # API keys and others that the database does not hold in clear
     chronicle: Chronicle | None = None
+    patience_s: float = 2.0  # for how long what looks wrong may be a write under way, seen between two of its rows
     at_rest: bool = True  # False: work is still open; only what must hold at any moment
     told: Collection[tuple[Any, str]] = ()  # (record id, partner) of which update_partner_sync(True) may have spoken
     foreign_txs: Collection[str] = ()  # transactions that the scenario sent with our signer's key

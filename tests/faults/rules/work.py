@@ -72,7 +72,7 @@ def _due_in_time(world: World, side: Side, job: SyncJob) -> Iterator[str]:
     ahead_s = (job.due_at - world.now).total_seconds()
     cap_s = _cap_s(side, job)
     if ahead_s > cap_s + _SLACK_S:
-        yield f"{job.status}, due in {ahead_s:.0f} s though it may wait {cap_s:.0f} s at most"
+        yield f"{job.status}, due later than in the {cap_s:.0f} s that it may wait"
 
 
 def _cap_s(side: Side, job: SyncJob) -> float:
