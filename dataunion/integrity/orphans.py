@@ -30,8 +30,8 @@ def check_on(found: Findings, cursors: MutableMapping[str, str], limit: int) -> 
         since = UUID(int=int((found.now - _BACK).timestamp() * 1000) << 80)  # keys are ordered by time
         for name, begin in ((table, since), (f"{table} again", FIRST)):
             rows = read_page(model, UUID(cursors.get(name) or str(begin)), limit)
+            check_orphans(found, model, rows)
             passed = _passed(rows, found.now)
-            check_orphans(found, model, passed)
             is_round = len(passed) < limit and begin == FIRST
             cursors[name] = str(FIRST if is_round else passed[-1].pk if passed else cursors.get(name) or begin)
 
