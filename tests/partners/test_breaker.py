@@ -51,6 +51,10 @@ def test_it_adds_up_the_window_and_forgets_what_is_older():
     assert before.record(at(60), 0, 1).state(at(60)) == CLOSED
 
 
+def test_calls_of_the_very_moment_at_which_a_part_of_the_window_begins_add_up():
+    assert Breaker().record(at(10), 0, 9).record(at(10), 0, 1).state(at(10)) == OPEN
+
+
 def test_good_calls_alone_never_open_it():
     assert Breaker(policy=Policy(ratio=0.0)).record(NOW, 100, 0).state(NOW) == CLOSED
 
@@ -98,6 +102,7 @@ def test_a_claim_while_closed_is_no_probe():
 def test_a_probe_handed_back_unused_lets_the_next_go():
     breaker = opened().probe_taken(at(30)).record(at(31), 0, 0)
 
+    assert breaker == opened()
     assert (breaker.state(at(31)), breaker.admits(at(31), 5)) == (HALF_OPEN, 1)
 
 
@@ -123,6 +128,7 @@ def test_while_others_are_on_their_way_there_is_no_probe():
 def test_a_partner_that_cannot_even_be_asked_is_left_alone_the_second_time():
     once = Breaker().unreached(NOW)
 
+    assert Breaker(policy=Policy(min_calls=5)).unreached(NOW).window == ((NOW.timestamp(), 0, 3),)
     assert once.state(NOW) == CLOSED
     assert once.unreached(at(20)).reopens_at() == at(50)
     assert once.unreached(at(20)).unreached(at(51)).reopens_at() == at(111)
@@ -136,6 +142,13 @@ def test_each_failed_probe_doubles_the_pause_up_to_its_cap(failed_probes, open_s
         breaker = breaker.probe_taken(now).record(now, 0, 1)
 
     assert breaker.reopens_at() - now == timedelta(seconds=open_s)
+
+
+def test_the_longest_pause_is_kept_to_its_end_and_the_policy_with_it():
+    breaker = opened(open_s=600, max_open_s=600)
+
+    assert breaker == Breaker(policy=Policy(open_s=600, max_open_s=600), open_until=at(600).timestamp(), trips=1)
+    assert [breaker.state(at(s)) for s in (0, 599, 600)] == [OPEN, OPEN, HALF_OPEN]
 
 
 def test_a_clock_that_ran_ahead_does_not_keep_it_open_for_ever():
@@ -156,6 +169,16 @@ def test_it_drains_slowly_after_a_good_probe():
 
     assert admitted == [1, 2, 4, 8, 16, 32, 64, 128, 200, 200]
     assert (breaker.pace, breaker.trips) == (None, 0)
+
+
+def test_a_good_probe_leaves_nothing_of_the_outage_but_the_pace():
+    assert draining() == Breaker(pace=1, trips=1)
+
+
+def test_the_fastest_pace_is_still_a_pace():
+    breaker = Breaker(pace=128, trips=1).record(NOW, 128, 0)
+
+    assert (breaker.pace, breaker.trips) == (256, 1)
 
 
 def test_all_workers_share_the_pace():
@@ -183,8 +206,13 @@ def test_old_failures_do_not_count_against_a_partner_that_is_back():
 # Stored
 
 
-@pytest.mark.parametrize("breaker", [Breaker(), opened(), opened().probe_taken(at(30)), draining()])
-def test_what_is_stored_comes_back_through_json(breaker):
+def test_what_is_stored_comes_back_through_json():
+    breaker = Breaker(
+        window=((10.0, 7, 3), (20.0, 1, 2)), open_until=1.5, probe_until=2.5, probe_by="worker", pace=4, trips=2
+    )
+    stored = {"window": [[10.0, 7, 3], [20.0, 1, 2]], "open_until": 1.5, "probe_until": 2.5, "probe_by": "worker"}
+
+    assert breaker.dump() == {**stored, "pace": 4, "trips": 2}
     assert Breaker.load(json.loads(json.dumps(breaker.dump()))) == breaker
 
 
