@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from django.db import DatabaseError
 from django.utils import timezone
 
 from dataunion.models import ApiKey
 
+log = logging.getLogger(__name__)
 _FORM = re.compile(r"du_(?P<prefix>[a-z0-9]{8})_(?P<secret>[A-Za-z0-9_-]{43})")
 _PREFIX_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _USED_EVERY = timedelta(minutes=1)  # last_used_at is written no more often than this
@@ -73,7 +76,10 @@ def find_key(key: str, now: datetime) -> ApiKey:
 
 def _note_use(row: ApiKey, now: datetime) -> None:
     if row.last_used_at is None or row.last_used_at <= now - _USED_EVERY:
-        ApiKey.objects.filter(pk=row.pk).update(last_used_at=now)
+        try:
+            ApiKey.objects.filter(pk=row.pk).update(last_used_at=now)
+        except DatabaseError as error:  # a database that takes no writes can still be read
+            log.warning("key.use.lost", extra={"prefix": row.prefix, "type": type(error).__name__})
 
 
 def may(row: ApiKey, scope: str) -> bool:

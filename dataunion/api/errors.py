@@ -9,8 +9,10 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
+from pymongo.errors import PyMongoError
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 
@@ -25,6 +27,7 @@ _OURS: Mapping[type[Exception], HTTPStatus] = {
     retries.UnknownDataTypeError: HTTPStatus.BAD_REQUEST,
     reports.ContendedError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+_AWAY = "The database cannot be worked with now; whether this was stored is not known. Ask again: no repeat does harm."
 _INTERNAL = "Something is wrong on our side; it was logged. Ask again, or tell the operator when it was."
 
 log = logging.getLogger(__name__)
@@ -65,6 +68,11 @@ def members(error: Exception) -> dict[str, Any]:
     return {"field": error.field} if isinstance(error, ingest.InvalidRecordError) else {}
 
 
+def is_database_away(error: Exception) -> bool:
+    """Say whether the database failed us: locked, full, out of reach. MongoDB's backend has one name for all that."""
+    return isinstance(error, OperationalError | InterfaceError | PyMongoError) or type(error) is DatabaseError
+
+
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     """Answer what a view raised. Called by REST framework."""
     status = status_of(error)
@@ -72,6 +80,11 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
         response = _respond(status, str(error), **members(error))
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             response["Retry-After"] = "1"
+        return response
+    if is_database_away(error):
+        log.error("api.database", extra={"type": type(error.__cause__ or error).__name__, "cause": str(error)[:200]})
+        response = _respond(HTTPStatus.SERVICE_UNAVAILABLE, _AWAY)
+        response["Retry-After"] = "5"
         return response
     if isinstance(error, Http404):
         error = NotFoundError()

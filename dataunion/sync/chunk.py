@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import DataError
+from django.db import DataError, Error
 
 from dataunion import claims, ledger, roster
 from dataunion.claims import Ending
@@ -113,6 +113,8 @@ class Chunk:
             return None
         try:
             refusal = gates.find_refusal(record, self.row.name)
+        except Error:
+            raise
         except Exception as error:
             return error
         return BlockedError(refusal) if refusal else None
@@ -167,6 +169,8 @@ class Chunk:
         try:
             results = many(list(group.values()), book)
             return {pk: results[item.record_id] for pk, item in group.items()}
+        except Error:
+            raise  # the database's trouble is nobody's bug
         except Exception as error:  # a bug in one step must not take the worker down
             return dict.fromkeys(group, error)
 

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 
+from django.db import Error, connection
+
 from dataunion import claims, gate, ledger, roster
 from dataunion.clock import db_now
 from dataunion.conf import conf
@@ -18,6 +20,7 @@ from partners.base import Partner as Adapter
 from partners.errors import MisconfiguredError, PartnerError, TransientError
 
 log = logging.getLogger(__name__)
+_DATABASE_S = 0.5  # between two looks whether the database is back
 
 
 def push(name: str) -> int:
@@ -39,20 +42,37 @@ def push(name: str) -> int:
                 break
             jobs = claims.claim(name, limit=conf().sync_chunk)
             taken += len(jobs)
-            if not jobs or not _run(Chunk(row, adapter, jobs, threads, signer), jobs):
+            if not jobs or not _run(row, adapter, jobs, threads, signer):
                 break
     return taken
 
 
-def _run(chunk: Chunk, jobs: list[SyncJob]) -> bool:
+def _run(
+    row: Partner, adapter: Adapter, jobs: list[SyncJob], threads: ThreadPoolExecutor, signer: ledger.SignerLease | None
+) -> bool:
     """Take a chunk as far as it goes; say whether the partner is well enough for another one."""
     try:
+        chunk = Chunk(row, adapter, jobs, threads, signer)
         chunk.run()
     except Exception:
         # The database failed us, or our own code did: nobody's crash. What cannot be let go is rescued.
-        claims.let_go(jobs, db_now() + timedelta(seconds=conf().sync_tick_s))
+        _put_back(jobs)
         raise
     return not chunk.pulse.is_over
+
+
+def _put_back(jobs: list[SyncJob]) -> None:
+    """Let go of a chunk; a database that is away is waited for as long as the lease lasts."""
+    give_up_at = time.monotonic() + conf().sync_lease_s
+    while True:
+        try:
+            claims.let_go(jobs, db_now() + timedelta(seconds=conf().sync_tick_s))
+            return
+        except Error:
+            if time.monotonic() > give_up_at:
+                raise
+            connection.close_if_unusable_or_obsolete()
+            time.sleep(_DATABASE_S)
 
 
 def _ready_adapter(row: Partner) -> Adapter | None:
@@ -67,6 +87,8 @@ def _ready_adapter(row: Partner) -> Adapter | None:
     except PartnerError as error:
         _calm_down(row, error)
         return None
+    except Error:
+        raise  # the database's trouble says nothing of the configuration
     except Exception as error:
         # Without its message, which may hold secrets of the configuration.
         _pause(row, MisconfiguredError(f"{row.name}: checking its configuration raised {type(error).__name__}."))
