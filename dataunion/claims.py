@@ -20,7 +20,7 @@ from django.db.models import BinaryField, Case, F, Q, QuerySet, When
 
 from dataunion import gate, vault
 from dataunion.conf import conf
-from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncJob, has_ended
+from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncAttempt, SyncJob, has_ended
 from dataunion.models.expressions import literal
 from dataunion.publication import in_one_transaction, publish
 from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, REOPENABLE, Attempt, Outcome, Status
@@ -244,10 +244,18 @@ def let_go(jobs: Collection[SyncJob], due_at: datetime) -> None:
 
 
 def drop(job: SyncJob) -> None:
-    """Delete a job whose record never appeared, and the data that came before it."""
+    """Delete a job whose record never appeared, what was noted of it, and the data that came before it."""
+    if _ours([job]).exists():
+        forget_attempts(job)
     deleted, _ = _ours([job]).delete()
     if deleted and not DataUnion.objects.filter(pk=job.record_id).exists():
         PAYLOADS[job.data_type]._default_manager.filter(pk=job.record_id).delete()
+
+
+def forget_attempts(job: SyncJob) -> None:
+    """Delete the attempts at a record that never appeared; before its job, so that a crash leaves a job to drop."""
+    if not DataUnion.objects.filter(pk=job.record_id).exists():
+        SyncAttempt.objects.filter(record_id=job.record_id, partner=job.partner).delete()
 
 
 # --- from outside ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db.models import Model
 
+from dataunion import claims
 from dataunion.conf import conf
 from dataunion.integrity.findings import Findings, Kind
 from dataunion.models import PAYLOADS, DataUnion, Payload, SyncJob
@@ -71,6 +72,8 @@ def _drop_job(job: SyncJob, now: datetime) -> bool:
     if DataUnion.objects.filter(pk=job.record_id).exists():
         return False
     same = SyncJob.objects.filter(pk=job.pk, fence=job.fence, lease_until__lt=now)
+    if same.exists():
+        claims.forget_attempts(job)
     return bool(same.delete()[0])
 
 

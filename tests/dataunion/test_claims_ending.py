@@ -12,7 +12,7 @@ from dataunion.clock import db_now
 from dataunion.models import NEVER, DataUnion, HealthData, RemoteRef, SyncAttempt, SyncJob
 from dataunion.state import Status
 from tests.dataunion.work import FAILURE, ago, ahead, claim, done, make_job, row, set_partner, steal
-from tests.factories import HealthDataFactory
+from tests.factories import HealthDataFactory, SyncAttemptFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -159,6 +159,28 @@ def test_drop_deletes_a_job_that_is_ours_and_the_data_that_came_before_its_recor
 
     assert SyncJob.objects.count() == 0
     assert list(HealthData.objects.all()) == [other]
+
+
+def test_drop_deletes_what_was_noted_of_a_job_whose_record_never_came() -> None:
+    job = make_job()
+    other = SyncAttemptFactory(partner="akave")
+    SyncAttemptFactory(record=job.record, partner="akave", outcome="crashed")
+    elsewhere = SyncAttemptFactory(record=job.record, partner="vana")
+    DataUnion.objects.filter(pk=job.record_id).delete()
+    [mine] = claim()
+
+    claims.drop(mine)
+
+    assert set(SyncAttempt.objects.all()) == {other, elsewhere}
+
+
+def test_drop_leaves_the_attempts_at_a_record_that_came_after_all() -> None:
+    attempt = SyncAttemptFactory(record=make_job().record, partner="akave")
+    [mine] = claim()
+
+    claims.drop(mine)
+
+    assert list(SyncAttempt.objects.all()) == [attempt]
 
 
 def test_drop_leaves_the_data_of_a_record_that_came_after_all() -> None:

@@ -14,9 +14,9 @@ from dataunion import ingest, reconcile
 from dataunion.clock import db_now
 from dataunion.integrity import orphans
 from dataunion.integrity.findings import Findings, Kind
-from dataunion.models import PAYLOADS, CheckIn, DataUnion, HealthData, SyncJob
+from dataunion.models import PAYLOADS, CheckIn, DataUnion, HealthData, SyncAttempt, SyncJob
 from tests.dataunion.work import ago, ahead, hand_in, set_partner
-from tests.factories import HealthDataFactory
+from tests.factories import HealthDataFactory, SyncAttemptFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,6 +47,19 @@ def test_what_an_ingest_left_without_a_record_is_deleted_whoever_is_off(state: s
     assert audit().repaired == {Kind.ORPHAN_JOB: 4, Kind.ORPHAN_DATA: 2}
 
     assert (SyncJob.objects.count(), HealthData.objects.count(), CheckIn.objects.count()) == (0, 0, 0)
+
+
+def test_attempts_at_a_record_that_never_came_go_with_their_job() -> None:
+    record = hand_in()
+    SyncJob.objects.update(status="failed", crashes=2)
+    for partner in ("akave", "vana"):
+        SyncAttemptFactory(record=record, partner=partner, outcome="crashed")
+    DataUnion.objects.all().delete()
+    made_at(ago(700))
+
+    audit()
+
+    assert (SyncJob.objects.count(), SyncAttempt.objects.count()) == (0, 0)
 
 
 def test_what_is_young_may_still_get_its_record() -> None:
