@@ -48,17 +48,24 @@ class Findings:
     looked_at: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
+    _told: set[tuple[str, ...]] = field(default_factory=set)  # in a dry run: what is met twice counts once
 
     def mend(self, kind: Kind, repair: Callable[[], object], **facts: object) -> bool:
         """Do a repair, which says whether it was still needed; count it and log it with its facts."""
         told = {name: str(fact) for name, fact in facts.items()}
+        if self.dry:
+            what = (kind, *(f"{name}={fact}" for name, fact in told.items()))
+            if what not in self._told:
+                self._told.add(what)
+                self.repaired[kind] += 1
+            return True
         try:
-            if not (self.dry or repair()):
+            if not repair():
                 return False
         except Exception as error:  # one repair that fails must not keep others from being done
             self.failed[kind] += 1
             log.error("audit.failed", extra={**told, "repair": str(kind), "type": type(error).__name__})
             return False
         self.repaired[kind] += 1
-        log.error("audit.found" if self.dry else "audit.repaired", extra={**told, "repair": str(kind)})
+        log.error("audit.repaired", extra={**told, "repair": str(kind)})
         return True
