@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -19,6 +20,7 @@ from partners.testing import FakePartner, FakeService
 from tests.factories import SyncAttemptFactory
 from tests.faults.elapse import elapse
 from tests.faults.oracle import MARKER, Evidence, assert_nothing_violated, find_violations, slowdown
+from tests.faults.picture import Picture
 from tests.faults.rules.services import once_id
 from tests.faults.rules.world import read_world
 
@@ -28,18 +30,26 @@ def hand_in(data_id: str) -> DataUnion:
     return ingest.register_record(user_hash="user-1", data_type="health", data_id=data_id, payload=payload).record
 
 
-@pytest.fixture
-def synced() -> DataUnion:
+@pytest.fixture(scope="module")
+def sound(django_db_setup: str, django_db_blocker: Any) -> Iterator[Picture]:
     """Give a record that both partners have, beside one that akave refused for good and vana has since a retry."""
-    service().plan("store", PermanentError("akave: store: refused", http_status=400))
-    service("vana").plan("store", TransientError("vana: store: HTTP 503", http_status=503))
-    hand_in("refused")
-    push()
-    record = hand_in("good")
-    elapse(60)
-    tick()
-    push()
-    return record
+    with django_db_blocker.unblock():
+        service().plan("store", PermanentError("akave: store: refused", http_status=400))
+        service("vana").plan("store", TransientError("vana: store: HTTP 503", http_status=503))
+        hand_in("refused")
+        push()
+        hand_in("good")
+        elapse(60)
+        tick()
+        push()
+        yield Picture()
+
+
+@pytest.fixture
+def synced(sound: Picture, database: str) -> DataUnion:
+    """Give the record that both partners have; everything is as it was found."""
+    sound.put_back()
+    return DataUnion.objects.get(data_id="good")
 
 
 @pytest.fixture
