@@ -64,9 +64,13 @@ class SignerLease:
         return found
 
     def note(self, view: SignerView) -> None:
-        """Remember what the chain says now."""
+        """Remember what the chain says now, and keep what is to be sent instead of what a node refuses."""
         self.view = view
         Signer.objects.filter(pk=self.row.pk).update(mined=view.mined, pending=view.pending)
+        for signed in view.instead:
+            if self.renew(db_now()):
+                _put(_open_rows(self.row, signed.nonce).get(nonce=signed.nonce), signed)
+                log.warning("ledger.refused", extra={"signer": self.row.address, "nonce": signed.nonce})
 
 
 def take_signer(*, chain_id: int, address: str, max_unmined: int) -> SignerLease | None:
@@ -93,6 +97,17 @@ def _signed(tx: ChainTx, index: int) -> SignedTx:
     newest = index == len(tx.hashes) - 1
     raw = vault.open_sealed(bytes(tx.raw), "chaintxs", tx.record, tx.partner) if newest else b""
     return SignedTx(nonce=tx.nonce, tx_hash=tx.hashes[index], raw=raw)
+
+
+def _put(tx: ChainTx, signed: SignedTx) -> None:
+    """Let a row's nonce be used by another transaction; the old hash stays on file."""
+    tx.hashes = [*tx.hashes, signed.tx_hash]
+    tx.raw = _seal(signed, tx.record, tx.partner)
+    tx.save(update_fields=["hashes", "raw"])
+
+
+def _seal(signed: SignedTx, record: UUID, partner: str) -> bytes:
+    return vault.seal(signed.raw, "chaintxs", record, partner)
 
 
 class DbLedger:
@@ -136,7 +151,7 @@ class DbLedger:
                     partner=item.partner,
                     step=step,
                     generation=generation,
-                    raw=self._seal(item, signed),
+                    raw=_seal(signed, UUID(item.record_id), item.partner),
                     hashes=[signed.tx_hash],
                 )
         except IntegrityError:
@@ -157,14 +172,9 @@ class DbLedger:
         row = self._rows(item, step).get(generation=generation)
         signed = build(row.nonce)
         if signed.tx_hash not in row.hashes:
-            row.hashes = [*row.hashes, signed.tx_hash]
-            row.raw = self._seal(item, signed)
             self._keep_lease()
-            row.save(update_fields=["hashes", "raw"])
+            _put(row, signed)
         return signed
 
     def _rows(self, item: Item, step: str) -> Any:
         return ChainTx.objects.filter(record=UUID(item.record_id), partner=item.partner, step=step)
-
-    def _seal(self, item: Item, signed: SignedTx) -> bytes:
-        return vault.seal(signed.raw, "chaintxs", UUID(item.record_id), item.partner)

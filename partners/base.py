@@ -82,10 +82,14 @@ class SignedTx:
 
 @dataclass(frozen=True, kw_only=True)
 class SignerView:
-    """What the chain says of our signer: `mined` transactions (latest), and `pending` ones the node knows."""
+    """What the chain says of our signer: `mined` transactions (latest), and `pending` ones the node knows.
+
+    `instead`: what is to be sent from now on at nonces whose transaction the node refuses, so that later ones may pass.
+    """
 
     mined: int
     pending: int
+    instead: tuple[SignedTx, ...] = ()
 
 
 class Ledger(Protocol):
@@ -159,7 +163,10 @@ class Partner:
         return ()
 
     def look_at_signer(self, unmined: Sequence[SignedTx]) -> SignerView:
-        """Broadcast again what the node does not know of `unmined` (nonce order); say where the chain stands."""
+        """Broadcast again what the node does not know of `unmined` (nonce order); say where the chain stands.
+
+        What it puts `instead` of a refused transaction is stored before it is sent: with the next look.
+        """
         raise NotImplementedError
 
     def active_steps(self, kind: str) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ class VanaPartner(Partner):
 
     def look_at_signer(self, unmined: Sequence[SignedTx]) -> SignerView:
         """Broadcast again what the node does not know, in nonce order."""
-        return look_at_signer(self.client, self._address, unmined)
+        return look_at_signer(self.client, self.settings, unmined)
 
     # the steps
 

@@ -32,6 +32,12 @@ def sign_transaction(private_key: str, fields: Mapping[str, Any]) -> SignedTx:
     return SignedTx(nonce=fields["nonce"], tx_hash="0x" + bytes(signed.hash).hex(), raw=bytes(signed.raw_transaction))
 
 
+def is_void(raw: bytes, signer: str) -> bool:
+    """Say whether a signed transaction is a transfer of nothing by the signer to itself."""
+    no_value_data_or_access_list = b"\x80\x80\xc0"
+    return b"\x94" + bytes.fromhex(signer[2:]) + no_value_data_or_access_list in raw  # as RLP writes it
+
+
 def sign_text(private_key: str, text: str) -> str:
     """Sign as a wallet's personal_sign does: 0x + 130 hex."""
     return _hex(_account(private_key).sign_message(encode_defunct(text=text)).signature)

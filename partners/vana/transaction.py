@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from partners.base import PUSH, Item, Ledger, Rewind, Saved, SignedTx, StepResult
-from partners.errors import NotReady, PartnerError, PermanentError
+from partners.errors import NotReady, PartnerError, PermanentError, TransientError
 from partners.vana.chain import Action, Head, Receipt, Refused
 from partners.vana.client import VanaClient
 from partners.vana.fees import Fees, price, raise_price
@@ -111,9 +111,18 @@ class Transaction:
         head = self.client.head()
         if "sent_at" not in tx and self._is_unwanted(item, tx):
             return self._sign_again({**tx, "void": True}, head)
-        if self.client.send(bytes.fromhex(tx["raw"])) == "too_cheap":
+        if self._broadcast(tx) == "too_cheap":
             return self._sign_again(tx, head)
         return {self.tx_key: {**tx, "sent_at": head.number}}
+
+    def _broadcast(self, tx: dict[str, Any]) -> str:
+        """Send; a refusal no longer matters where the nonce is used, by what was put instead (rebroadcast.py)."""
+        try:
+            return self.client.send(bytes.fromhex(tx["raw"]))
+        except TransientError as error:
+            if not error.code or self.client.nonce(self.settings.signer, "latest") <= tx["nonce"]:
+                raise
+            return "nonce_used"
 
     def confirm(self, item: Item) -> StepResult:
         """Wait until the transaction is settled, and say what came of it."""
@@ -157,13 +166,8 @@ class Transaction:
         return ledger.replace(item, place, tx["generation"], lambda nonce: self._build(tx, nonce))
 
     def _build(self, tx: dict[str, Any], nonce: int) -> SignedTx:
-        nothing = {"to": self.settings.signer, "data": "0x", "value": 0, "gas": TRANSFER_GAS}
-        call = nothing if "void" in tx else tx
-        fields = {name: call[name] for name in ("to", "data", "value", "gas")}
-        fees = {"maxFeePerGas": tx["max_fee"], "maxPriorityFeePerGas": tx["tip"]}
-        return sign_transaction(
-            self.settings.private_key, {"chainId": self.settings.chain_id, "nonce": nonce, **fields, **fees}
-        )
+        call = transfer_nothing(self.settings.signer) if "void" in tx else tx
+        return sign_call(self.settings, nonce, call, Fees(max_fee=tx["max_fee"], tip=tx["tip"]))
 
     # what came of it
 
@@ -252,6 +256,18 @@ class Transaction:
         return self._not_ready(
             f"gas costs {gwei:g} gwei and more; waiting until max_fee_gwei pays for it, or raise that"
         )
+
+
+def transfer_nothing(signer: str) -> dict[str, Any]:
+    """Return the call that only uses a nonce up."""
+    return {"to": signer, "data": "0x", "value": 0, "gas": TRANSFER_GAS}
+
+
+def sign_call(settings: Settings, nonce: int, call: Mapping[str, Any], fees: Fees) -> SignedTx:
+    """Sign a call (to, data, value, gas) at this nonce."""
+    fields = {name: call[name] for name in ("to", "data", "value", "gas")}
+    paid = {"maxFeePerGas": fees.max_fee, "maxPriorityFeePerGas": fees.tip}
+    return sign_transaction(settings.private_key, {"chainId": settings.chain_id, "nonce": nonce, **fields, **paid})
 
 
 def has_moved(item: Item) -> bool:

@@ -284,3 +284,25 @@ def test_a_transaction_whose_key_is_missing_is_an_error_of_the_configuration(set
 
     with pytest.raises(MisconfiguredError, match=r"^vana: a signed transaction cannot be opened: no key "):
         lease.unmined()
+
+
+def test_what_is_put_instead_of_a_refused_transaction_is_stored_before_it_is_sent() -> None:
+    lease = taken()
+    DbLedger(lease).sign(item(), "register", 0, build("a"))
+    DbLedger(lease).sign(item(2), "register", 0, build("a"))
+
+    lease.note(SignerView(mined=0, pending=0, instead=(build("b")(0),)))
+
+    assert [(tx.nonce, tx.raw) for tx in lease.unmined()] == [(0, b"raw b0"), (1, b"raw a1")]
+    assert ChainTx.objects.get(nonce=0).hashes == ["0xa0", "0xb0"]
+    assert DbLedger(lease).find(item(), "register")[1] == build("b")(0)
+
+
+def test_a_worker_that_lost_the_lease_puts_nothing_instead() -> None:
+    lease = taken()
+    DbLedger(lease).sign(item(), "register", 0, build("a"))
+    Signer.objects.update(lease_token="another")
+
+    lease.note(SignerView(mined=0, pending=0, instead=(build("b")(0),)))
+
+    assert ChainTx.objects.get().hashes == ["0xa0"]

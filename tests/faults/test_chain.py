@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dataunion.models import ChainTx, Partner
+from dataunion.models import ChainTx
 from partners.vana.transaction import WAIT_AT_MOST_S
 from tests.faults.elapse import elapse
 from tests.faults.way import REGISTER_ONLY, Way
@@ -135,7 +135,7 @@ def test_what_a_node_only_seemed_to_accept_is_sent_again(way: Way) -> None:
 
 def test_what_is_mined_after_we_gave_up_is_found_by_a_retry(way: Way) -> None:
     way.configure(**REGISTER_ONLY)
-    Partner.objects.filter(name="vana").update(max_attempts=1)
+    way.partner_has(max_attempts=1)
     [record] = way.store("one")
     way.go_broadcast("register")
 
@@ -157,7 +157,7 @@ def test_what_is_mined_after_we_gave_up_is_found_by_a_retry(way: Way) -> None:
 def test_what_is_mined_while_nobody_asks_is_no_second_nonce(way: Way) -> None:
     """A job that failed keeps its nonce filled: the next record's worker broadcasts what the node lost."""
     way.configure(**REGISTER_ONLY)
-    Partner.objects.filter(name="vana").update(max_attempts=1)
+    way.partner_has(max_attempts=1)
     [one] = way.store("one")
     lost = way.go_broadcast("register")
     for _ in range(2):

@@ -39,6 +39,10 @@ class Way:
         row = roster.get_partner("vana")
         roster.configure(row, config={**row.config, **options})
 
+    def partner_has(self, **fields: Any) -> None:
+        """Set limits of the partner's row."""
+        Partner.objects.filter(name="vana").update(**fields)
+
     # going on
 
     def store(self, *data_ids: str) -> list[DataUnion]:

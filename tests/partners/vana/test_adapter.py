@@ -10,7 +10,7 @@ from partners.base import PUSH, REVOKE, SignedTx, SignerView
 from partners.errors import MisconfiguredError, TransientError
 from partners.sandbox.chain.deploy import key_address
 from partners.vana.adapter import PROVE, REFINE, REGISTER, REWARD, WITHDRAW, VanaPartner
-from partners.vana.signature import sign_transaction
+from partners.vana.signature import is_void, sign_transaction
 from tests.partners.vana.node import error, start_node
 from tests.partners.vana.world import World
 from tests.partners.wire import answer
@@ -150,21 +150,50 @@ def test_a_signer_without_open_transactions_is_looked_at_too(world: World) -> No
     assert world.partner().look_at_signer([]) == SignerView(mined=0, pending=0)
 
 
-def refused_by(world: World, refusal: dict[str, Any] | bytes) -> SignerView:
+def refused_by(
+    world: World, refusal: dict[str, Any] | bytes, signed: SignedTx | None = None, base_fee: str = "0x1"
+) -> SignerView:
     """Look at a signer with one open transaction, at a node that refuses broadcasts."""
     quantity = {"result": "0x0"}
+    head = {"result": {"number": "0x9", "timestamp": "0x9", "baseFeePerGas": base_fee}}
     told: Any = {"eth_getTransactionCount": quantity, "eth_sendRawTransaction": refusal}
+    told |= {"eth_estimateGas": quantity, "eth_maxPriorityFeePerGas": quantity, "eth_getBlockByNumber": head}
     node = start_node(told if isinstance(refusal, dict) else refusal)
     partner = world.partner(rpc_url=node.url)
     try:
-        return partner.look_at_signer(transfers(world, 1))
+        return partner.look_at_signer([signed or transfers(world, 1)[0]])
     finally:
         node.stop()
 
 
-def test_what_the_node_refuses_does_not_stop_the_others(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    assert refused_by(world, error("exceeds block gas limit")) == SignerView(mined=0, pending=0)
+def test_what_the_node_refuses_gives_its_nonce_to_a_transfer_of_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    view = refused_by(world, error("exceeds block gas limit"))
+
+    [void] = view.instead
+    assert (view.mined, view.pending, void.nonce) == (0, 0, 0)
+    assert is_void(void.raw, world.partner().signer)
     assert "exceeds block gas limit" in caplog.text
+
+
+def test_a_transfer_of_nothing_that_is_refused_as_well_is_not_signed_anew(world: World) -> None:
+    [void] = refused_by(world, error("exceeds block gas limit")).instead
+
+    assert refused_by(world, error("the pool is full"), void) == SignerView(mined=0, pending=0)
+
+
+def test_nothing_takes_a_nonce_while_gas_is_too_dear(world: World) -> None:
+    dear = hex(10**15)
+
+    assert refused_by(world, error("exceeds block gas limit"), base_fee=dear) == SignerView(mined=0, pending=0)
+
+
+def test_a_refused_transaction_behind_one_that_waits_keeps_its_nonce(world: World) -> None:
+    """The node may mean the gap; only what stands first in line is hopeless."""
+    refused = transfers(world, 2)[1]
+
+    assert refused_by(world, error("nonce too high"), refused) == SignerView(mined=0, pending=0)
 
 
 def test_a_node_that_fails_is_not_taken_for_an_answer(world: World) -> None:

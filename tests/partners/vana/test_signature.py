@@ -84,3 +84,13 @@ def test_a_signer_is_found_by_its_signature() -> None:
 @pytest.mark.parametrize("broken", [b"", b"\x00" * 65, b"\xff" * 65, b"\x11" * 64])
 def test_a_broken_signature_has_no_signer(broken: bytes) -> None:
     assert signature.find_signer(b"\x07" * 32, broken) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_void"),
+    [({"data": "0x", "value": 0}, True), ({"value": 0}, False), ({"data": "0x"}, False)],
+)
+def test_a_transfer_of_nothing_is_known_by_its_bytes(changes: dict[str, Any], is_void: bool) -> None:
+    signed = signature.sign_transaction(KEY, {**FIELDS, **changes})
+
+    assert signature.is_void(signed.raw, KEYS["user_address"]) == is_void
