@@ -63,10 +63,11 @@ class HttpClient:
         unknown_on_lost: bool,
         check_status: bool = True,
         truncate: bool = False,
+        max_bytes: int | None = None,
     ) -> Response:
         """Send one request and return its whole answer; `check_status=False` returns a refusal as it is.
 
-        An answer over `max_bytes` is an error, or with `truncate` cut off there.
+        An answer over `max_bytes` (the client's own, unless given) is an error, or with `truncate` cut off there.
 
         Raises TransientError, PermanentError, MisconfiguredError; and where the request may have arrived but no
         answer did, UnknownOutcome if `unknown_on_lost`.
@@ -76,7 +77,11 @@ class HttpClient:
         token = dial.current.set(call)
         try:
             asked = requests.Request(method, url, {**self._headers, **(headers or {})}, data=data, json=json).prepare()
-            return self._ask(asked, source, check_status=check_status, truncate=truncate)
+            with self._send(asked) as answer:
+                if check_status:
+                    answers.check_status(answer.status_code, answer.headers, source, datetime.now(UTC))
+                body = _read(answer, source, max_bytes or self._max_bytes, truncate=truncate)
+                return Response(status=answer.status_code, headers=answer.headers, body=body, source=source)
         except _WRONG_URL:
             raise MisconfiguredError(f"{source}: the URL is not one; it should look like https://host/path") from None
         except InvalidHeader:
@@ -91,13 +96,9 @@ class HttpClient:
         finally:
             dial.current.reset(token)
 
-    def _ask(self, asked: requests.PreparedRequest, source: str, *, check_status: bool, truncate: bool) -> Response:
+    def _send(self, asked: requests.PreparedRequest) -> requests.Response:
         timeout = (self._connect_timeout_s, self._read_timeout_s)
-        with self._adapter.send(asked, stream=True, timeout=timeout, verify=self._verify) as answer:
-            if check_status:
-                answers.check_status(answer.status_code, answer.headers, source, datetime.now(UTC))
-            body = self._read(answer, source, truncate)
-            return Response(status=answer.status_code, headers=answer.headers, body=body, source=source)
+        return self._adapter.send(asked, stream=True, timeout=timeout, verify=self._verify)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -112,16 +113,17 @@ class HttpClient:
             resolve=self._resolve,
         )
 
-    def _read(self, answer: requests.Response, source: str, truncate: bool) -> bytes:
-        body = bytearray()
-        for chunk in answer.raw.stream(_CHUNK_BYTES, decode_content=True):
-            body += chunk
-            if len(body) > self._max_bytes:
-                if truncate:
-                    break
-                message = f"{source}: the answer is longer than {self._max_bytes} bytes and was cut off"
-                raise TransientError(message, http_status=answer.status_code)
-        return bytes(body[: self._max_bytes])
+
+def _read(answer: requests.Response, source: str, max_bytes: int, *, truncate: bool) -> bytes:
+    body = bytearray()
+    for chunk in answer.raw.stream(_CHUNK_BYTES, decode_content=True):
+        body += chunk
+        if len(body) > max_bytes:
+            if truncate:
+                break
+            message = f"{source}: the answer is longer than {max_bytes} bytes and was cut off"
+            raise TransientError(message, http_status=answer.status_code)
+    return bytes(body[:max_bytes])
 
 
 def _lost(call: dial.Call, who: str, error: Exception, *, unknown_on_lost: bool) -> PartnerError:

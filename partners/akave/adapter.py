@@ -163,8 +163,9 @@ class AkavePartner(Partner):
         try:
             # Asked first, so that nothing bigger than what we put is ever fetched.
             head = self.storage.head(saved["bucket"], saved["key"], step="verify")
-            same_size = head is not None and head.size == saved["size"]
-            found = self.storage.get(saved["bucket"], saved["key"], step="verify") if same_size else None
+            size = saved["size"]
+            same_size = head is not None and head.size == size
+            found = self.storage.get(saved["bucket"], saved["key"], size=size, step="verify") if same_size else None
         except PartnerError as error:
             return Verdict(present=None, detail=error.message)
         if head is None:

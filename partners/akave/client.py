@@ -37,7 +37,7 @@ T = TypeVar("T")
 # At DEBUG botocore logs bodies and Authorization headers.
 logging.getLogger("botocore").setLevel(logging.INFO)
 
-MAX_OBJECT_BYTES = 256_000_000
+MAX_ANSWER_BYTES = 100_000  # of all answers but an object
 BUSY_CODES = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 PASSING_CODES = {"RequestTimeout", "OperationAborted", "IncompleteBody", "InternalError", "BadDigest"}
 REMEDIES = {
@@ -81,12 +81,13 @@ class Storage:
     ) -> None:
         self._partner = partner
         self._step: ContextVar[str] = ContextVar("step")
+        self._max_bytes: ContextVar[int | None] = ContextVar("max_bytes", default=None)
         self._http = HttpClient(
             partner=partner,
             connect_timeout_s=connect_timeout_s,
             read_timeout_s=read_timeout_s,
             deadline_s=deadline_s,
-            max_bytes=MAX_OBJECT_BYTES,
+            max_bytes=MAX_ANSWER_BYTES,
         )
         self._s3 = _open(
             partner,
@@ -132,7 +133,7 @@ class Storage:
         head = self.head(bucket, key, step=step)
         if head is None or head.size != len(body):
             return False
-        found = self.get(bucket, key, step=step)
+        found = self.get(bucket, key, size=len(body), step=step)
         return found is not None and sha256(found).digest() == sha256(body).digest()
 
     def head(self, bucket: str, key: str, *, step: str) -> Head | None:
@@ -140,9 +141,13 @@ class Storage:
         answer = self._find(step, lambda: self._s3.head_object(Bucket=bucket, Key=key))
         return answer and Head(size=answer["ContentLength"], etag=self._etag(answer, step))
 
-    def get(self, bucket: str, key: str, *, step: str) -> bytes | None:
-        """Return the object, or None when there is no such object."""
-        return self._find(step, lambda: self._s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    def get(self, bucket: str, key: str, *, size: int, step: str) -> bytes | None:
+        """Return the object, or None when there is no such object; one that is longer than `size` is not read."""
+        token = self._max_bytes.set(max(size, MAX_ANSWER_BYTES))
+        try:
+            return self._find(step, lambda: self._s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        finally:
+            self._max_bytes.reset(token)
 
     def delete(self, bucket: str, key: str, *, step: str) -> None:
         """Delete an object; one that is not there is deleted already."""
@@ -165,6 +170,7 @@ class Storage:
             step=self._step.get(),
             unknown_on_lost=request.method in ("PUT", "DELETE"),
             check_status=False,
+            max_bytes=self._max_bytes.get(),
         )
         self._refuse_what_is_not_s3(answer)
         raw = HTTPResponse(io.BytesIO(answer.body), preload_content=False)

@@ -7,6 +7,7 @@ else the server has to show (`views`).
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import struct
@@ -172,6 +173,12 @@ def ask(url: str, body: bytes | None = None, *, timeout_s: float) -> bytes | Non
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Make a JSON answer."""
     return Response(json.dumps(value), status, headers, content_type="application/json")
+
+
+def retry_after(fault: Fault) -> list[tuple[str, str]]:
+    """Return the headers that ask the client to come back later, as the fault has them."""
+    said = fault.text.split("\n") if fault.text else [str(math.ceil(fault.seconds))]
+    return [("Retry-After", value) for value in said]
 
 
 def html_response() -> Response:

@@ -25,6 +25,7 @@ class Fault:
     per_subject: int = 1
     match: str = ""  # regular expression over the subject
     seconds: float = 0.0  # for delays and Retry-After
+    text: str = ""  # Retry-After as it stands, a line for each header; where a redirect leads
 
 
 class Faults:

@@ -1,12 +1,12 @@
 """The sandbox's webhook receiver: checks Standard Webhooks signatures, keeps what came under each webhook-id.
 
 `GET /_sandbox/received` shows, by webhook-id, the bodies taken in, so that a delivery made twice is seen.
+Beside its own kinds of faults it knows those of `wire`. Its secret can be changed while it runs.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +14,9 @@ from typing import Any
 from standardwebhooks import Webhook, WebhookVerificationError
 from werkzeug.wrappers import Request, Response
 
-from partners.sandbox.control import Entry, Hangup, Sandbox, Server, html_response, json_response
+from partners.sandbox import wire
+from partners.sandbox.control import Entry, Hangup, Sandbox, Server, html_response, json_response, retry_after
 from partners.sandbox.faults import Fault
-
-METADATA_SERVICE = "http://169.254.169.254/latest/meta-data/"  # link-local: what a redirect must never reach
 
 
 class Receiver(Sandbox):
@@ -25,7 +24,8 @@ class Receiver(Sandbox):
 
     kinds = frozenset(
         {"hook_429", "hook_500", "hook_timeout", "hook_lost_response", "hook_redirect", "hook_html_200", "hook_410"}
-        | {"hook_hold"}
+        | {"hook_hold", "hook_503", "hook_401", "hook_drip"}
+        | wire.KINDS
     )
 
     def __init__(self, *, secret: str) -> None:
@@ -33,6 +33,10 @@ class Receiver(Sandbox):
         self._webhook = Webhook(secret)
         self._lock = threading.Lock()
         self._received: dict[str, list[str]] = {}
+
+    def set_secret(self, secret: str) -> None:
+        """Go by this secret from now on, and by no other."""
+        self._webhook = Webhook(secret)
 
     def views(self) -> dict[str, Callable[[], Any]]:
         """Add what was received."""
@@ -62,7 +66,7 @@ class Receiver(Sandbox):
         if fault is not None:
             self.log.complete(entry, fault=fault.kind)
             if fault.kind not in ("hook_lost_response", "hook_hold"):
-                return self._misbehave(fault, entry)
+                return self._misbehave(request, fault, entry)
         try:
             self._webhook.verify(body, dict(request.headers), json_parse=False)
         except (WebhookVerificationError, ValueError):
@@ -81,8 +85,12 @@ class Receiver(Sandbox):
         self.hold(fault.seconds)
         self.log.complete(entry, held=False)
 
-    def _misbehave(self, fault: Fault, entry: Entry) -> Response:
+    def _misbehave(self, request: Request, fault: Fault, entry: Entry) -> Response:
         """Commit a fault that keeps the delivery from being taken in."""
+        if fault.kind in wire.KINDS:
+            return wire.answer(self, request, fault, entry)
+        if fault.kind == "hook_drip":
+            return self.drip(request, Response(status=204), fault.seconds or 1.0)
         if fault.kind == "hook_timeout":
             self.log.complete(entry, held=True)
             self.hold(fault.seconds)
@@ -91,10 +99,12 @@ class Receiver(Sandbox):
         if fault.kind == "hook_html_200":
             return html_response()
         return {
-            "hook_429": Response(status=429, headers={"Retry-After": str(math.ceil(fault.seconds))}),
+            "hook_401": Response(status=401),
+            "hook_429": Response(status=429, headers=retry_after(fault)),
             "hook_500": Response(status=500),
+            "hook_503": Response(status=503, headers=retry_after(fault)),
             "hook_410": Response(status=410),
-            "hook_redirect": Response(status=307, headers={"Location": METADATA_SERVICE}),
+            "hook_redirect": Response(status=307, headers={"Location": wire.METADATA_SERVICE}),
         }[fault.kind]
 
     def _received_so_far(self) -> dict[str, list[str]]:
@@ -102,6 +112,14 @@ class Receiver(Sandbox):
             return {webhook_id: list(bodies) for webhook_id, bodies in self._received.items()}
 
 
-def start_receiver(*, secret: str, port: int = 0) -> Server:
+class ReceiverServer(Server):
+    """A running receiver."""
+
+    def __init__(self, receiver: Receiver, port: int) -> None:
+        super().__init__(receiver, port)
+        self.set_secret = receiver.set_secret
+
+
+def start_receiver(*, secret: str, port: int = 0) -> ReceiverServer:
     """Start a webhook receiver on 127.0.0.1; `secret` is whsec_ and base64. Port 0 takes a free one."""
-    return Server(Receiver(secret=secret), port)
+    return ReceiverServer(Receiver(secret=secret), port)

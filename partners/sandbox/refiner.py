@@ -13,6 +13,7 @@ from typing import Any
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
+from partners.sandbox import wire
 from partners.sandbox.control import Entry, Hangup, Server, json_response
 from partners.sandbox.onchain import Onchain, OnchainError
 from partners.sandbox.work import WorkError, WorkSandbox, read_fields
@@ -26,10 +27,10 @@ REFINED = "https://refined.invalid/{refiner_id}/{file_id}"
 class Refiner(WorkSandbox):
     """One refinement service with its key; `addresses` as the sandbox chain gives them.
 
-    A fault's subject is the file id.
+    A fault's subject is the file id. Beside its own kinds it knows those of `wire`.
     """
 
-    kinds = frozenset({"refine_500", "refine_failed", "refine_lost_response"})
+    kinds = frozenset({"refine_500", "refine_failed", "refine_lost_response"}) | wire.KINDS
 
     def __init__(
         self, *, rpc_url: str, addresses: Mapping[str, Any], private_key: str, query_engine: str | None = None
@@ -55,17 +56,19 @@ class Refiner(WorkSandbox):
         if not PASSWORD.fullmatch(asked["encryption_key"]):
             return _error("INVALID_ENCRYPTION_KEY", "it should be 0x and at least 64 hex characters", 400)
         entry = self.log.add(path=request.path, file_id=asked["file_id"], fault="", status=None)
-        response = self._take_in(asked, request.headers.get("Vana-Accept-Version", "v1"), entry)
+        response = self._take_in(request, asked, entry)
         self.log.complete(entry, status=response.status_code)
         return response
 
-    def _take_in(self, asked: dict[str, Any], version: str, entry: Entry) -> Response:
+    def _take_in(self, request: Request, asked: dict[str, Any], entry: Entry) -> Response:
         fault = self.faults.take(self.kinds, str(asked["file_id"]))
         kind = fault.kind if fault else ""
         self.log.complete(entry, fault=kind)
+        if fault and kind in wire.KINDS:
+            return wire.answer(self, request, fault, entry)
         if kind == "refine_500":
             return _error("INTERNAL_ERROR", "the sandbox was told to", 500)
-        if version != "v2":
+        if request.headers.get("Vana-Accept-Version", "v1") != "v2":
             return self._refine_at_once(asked)
         job_id = str(uuid.uuid4())
         self.start(job_id, _fail if kind == "refine_failed" else lambda: self._refine(asked))

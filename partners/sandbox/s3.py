@@ -1,5 +1,7 @@
 """The sandbox's S3: moto behind real sockets, with a log of every object request and faults on demand.
 
+Beside its own kinds it knows those of `wire`. Its credentials can be changed while it runs.
+
 moto keeps objects in the memory of this process: servers started in one process share them, and the last one that
 stops empties it.
 """
@@ -8,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 from xml.sax.saxutils import escape
 
@@ -19,7 +21,8 @@ from moto.s3.models import s3_backends
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
-from partners.sandbox.control import Entry, Hangup, Reply, Sandbox, Server, html_response
+from partners.sandbox import wire
+from partners.sandbox.control import Entry, Hangup, Reply, Sandbox, Server, html_response, retry_after
 from partners.sandbox.faults import Fault
 from partners.sandbox.s3_auth import Refusal, refusal
 
@@ -30,6 +33,7 @@ NO_TRAILERS = Refusal(501, "NotImplemented", "Chunked uploads with trailing chec
 ERRORS = {
     "put_429": Refusal(429, "TooManyRequests", "Please reduce your request rate."),
     "put_500": Refusal(500, "InternalError", "We encountered an internal error. Please try again."),
+    "put_502": Refusal(502, "BadGateway", "Bad gateway."),
     "put_503_slowdown": Refusal(503, "SlowDown", "Please reduce your request rate."),
     "get_404": Refusal(404, "NoSuchKey", "The specified key does not exist."),
     "head_404": Refusal(404, "NoSuchKey", "The specified key does not exist."),
@@ -41,11 +45,21 @@ class S3(Sandbox):
 
     kinds_by_method: ClassVar[dict[str, frozenset[str]]] = {
         "PUT": frozenset(
-            {"put_429", "put_500", "put_503_slowdown", "put_timeout", "put_lost_response", "put_hold", "put_reset"}
+            {
+                "put_429",
+                "put_500",
+                "put_502",
+                "put_503_slowdown",
+                "put_timeout",
+                "put_lost_response",
+                "put_hold",
+                "put_reset",
+            }
             | {"html_200", "wrong_etag", "flip_byte", "one_byte_a_second"}
+            | wire.KINDS
         ),
-        "GET": frozenset({"get_404", "html_200", "one_byte_a_second"}),
-        "HEAD": frozenset({"head_404"}),
+        "GET": frozenset({"get_404", "html_200", "one_byte_a_second"}) | wire.KINDS,
+        "HEAD": frozenset({"head_404", "redirect"}),
     }
     kinds = frozenset[str]().union(*kinds_by_method.values())
     _lock = threading.Lock()
@@ -67,6 +81,7 @@ class S3(Sandbox):
             "wrong_etag": self._wrong_etag,
             "flip_byte": self._flip_byte,
             "one_byte_a_second": self._one_byte_a_second,
+            **dict.fromkeys(wire.KINDS, partial(wire.answer, self)),
         }
         inside = Client(self._moto)
         for bucket in buckets:
@@ -89,6 +104,10 @@ class S3(Sandbox):
         self.log.complete(entry, status=response.status_code, held=False, **sent)
         return response
 
+    def set_credentials(self, access_key_id: str, secret: str) -> None:
+        """Know this access key from now on, and no other."""
+        self._access_key_id, self._secret = access_key_id, secret
+
     def close(self) -> None:
         """Forget all objects when no other server of this process needs them."""
         with S3._lock:
@@ -103,7 +122,7 @@ class S3(Sandbox):
             return self._store(request, request.get_data())
         self.log.complete(entry, fault=fault.kind)
         if fault.kind in ERRORS:
-            return _error(ERRORS[fault.kind], request, retry_after_s=fault.seconds)
+            return _error(ERRORS[fault.kind], request, fault)
         return self._replies[fault.kind](request, fault, entry)
 
     def _store(self, request: Request, body: bytes) -> Response:
@@ -148,21 +167,29 @@ class S3(Sandbox):
         return self.drip(request, response, fault.seconds or 1.0)
 
 
+class S3Server(Server):
+    """A running S3."""
+
+    def __init__(self, s3: S3, port: int) -> None:
+        super().__init__(s3, port)
+        self.set_credentials = s3.set_credentials
+
+
 def start_s3(
     *, access_key_id: str, secret: str, buckets: Sequence[str] = ("health", "checkin"), port: int = 0
-) -> Server:
+) -> S3Server:
     """Start the sandbox's S3 on 127.0.0.1 with these buckets; port 0 takes a free one."""
-    return Server(S3(access_key_id=access_key_id, secret=secret, buckets=buckets), port)
+    return S3Server(S3(access_key_id=access_key_id, secret=secret, buckets=buckets), port)
 
 
 def _digest(body: bytes) -> Entry:
     return {"sha256": hashlib.sha256(body).hexdigest(), "size": len(body)}
 
 
-def _error(refused: Refusal, request: Request, *, retry_after_s: float = 0.0) -> Response:
+def _error(refused: Refusal, request: Request, fault: Fault | None = None) -> Response:
     text = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{refused.code}</Code>'
         f"<Message>{refused.message}</Message><Resource>{escape(request.path)}</Resource></Error>"
     )
-    headers = {"Retry-After": str(math.ceil(retry_after_s))} if refused.status == 429 else {}
+    headers = retry_after(fault) if fault and (fault.text or refused.status == 429) else []
     return Response(text, refused.status, headers, content_type="application/xml")

@@ -14,6 +14,7 @@ from eth_utils import keccak
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
+from partners.sandbox import wire
 from partners.sandbox.control import Entry, Hangup, Server, json_response
 from partners.sandbox.onchain import Onchain
 from partners.sandbox.work import WorkError, WorkSandbox, read_fields
@@ -34,11 +35,15 @@ FIELDS = {
 
 
 class Tee(WorkSandbox):
-    """One TEE with its key; `addresses` as the sandbox chain gives them. A fault's subject is the job id."""
+    """One TEE with its key; `addresses` as the sandbox chain gives them. A fault's subject is the job id.
+
+    Beside its own kinds of faults it knows those of `wire`.
+    """
 
     kinds = frozenset(
         {"runproof_500", "runproof_404", "runproof_timeout", "runproof_lost_response", "runproof_wrong_json"}
         | {"proof_never"}
+        | wire.KINDS
     )
 
     def __init__(self, *, rpc_url: str, addresses: Mapping[str, Any], private_key: str) -> None:
@@ -60,15 +65,17 @@ class Tee(WorkSandbox):
         entry = self.log.add(
             path=request.path, job_id=asked["job_id"], file_id=asked["file_id"], fault="", status=None, held=False
         )
-        response = self._take_in(asked, request.host_url, entry)
+        response = self._take_in(request, asked, entry)
         self.log.complete(entry, status=response.status_code)
         return response
 
-    def _take_in(self, asked: dict[str, Any], host_url: str, entry: Entry) -> Response:
+    def _take_in(self, request: Request, asked: dict[str, Any], entry: Entry) -> Response:
         job_id = str(asked["job_id"])
         fault = self.faults.take(self.kinds, job_id)
         kind = fault.kind if fault else ""
         self.log.complete(entry, fault=kind)
+        if fault and kind in wire.KINDS:
+            return wire.answer(self, request, fault, entry)
         if kind in ("runproof_500", "runproof_404"):
             return json_response({"error": "the sandbox was told to"}, int(kind[-3:]))
         if fault and kind == "runproof_timeout":
@@ -77,7 +84,7 @@ class Tee(WorkSandbox):
             self.log.complete(entry, held=False)
             raise Hangup
         if kind != "proof_never":
-            self.start(job_id, lambda: self._prove(asked, f"{host_url}proofs/{job_id}"))
+            self.start(job_id, lambda: self._prove(asked, f"{request.host_url}proofs/{job_id}"))
         if kind == "runproof_lost_response":
             raise Hangup
         if kind == "runproof_wrong_json":

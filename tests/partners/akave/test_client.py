@@ -89,7 +89,7 @@ def test_an_error_page_without_xml_is_judged_by_its_status(
 ) -> None:
     wire = serve(answer(503, HTML, Content_Type="text/html", Retry_After="7"))
 
-    error = failure(lambda: make_storage(wire.url).get("health", "key", step="verify"))
+    error = failure(lambda: make_storage(wire.url).get("health", "key", size=10, step="verify"))
 
     assert isinstance(error, TransientError)
     assert error.retry_after_s == 7
@@ -129,7 +129,7 @@ def test_a_page_with_status_200_is_no_success(
     calls: dict[str, Callable[[], Any]] = {
         "put": lambda: storage.put("health", "key", BODY, step="upload"),
         "head": lambda: storage.head("health", "key", step="confirm"),
-        "get": lambda: storage.get("health", "key", step="verify"),
+        "get": lambda: storage.get("health", "key", size=10, step="verify"),
         "delete": lambda: storage.delete("health", "key", step="delete"),
     }
 
@@ -236,7 +236,7 @@ def test_no_answer_to_a_write_is_an_unknown_outcome(
     assert type(failure(lambda: storage.put("health", "key", BODY, step="upload"))) is UnknownOutcome
     assert type(failure(lambda: storage.delete("health", "key", step="delete"))) is UnknownOutcome
     assert type(failure(lambda: storage.head("health", "key", step="confirm"))) is TransientError
-    assert type(failure(lambda: storage.get("health", "key", step="verify"))) is TransientError
+    assert type(failure(lambda: storage.get("health", "key", size=10, step="verify"))) is TransientError
     assert len(wire.requests) == 4
 
 
@@ -318,7 +318,7 @@ def test_nothing_there_is_none_and_deletes_twice(
     storage = make_storage(serve(missing).url)
 
     assert storage.head("health", "key", step="confirm") is None
-    assert storage.get("health", "key", step="verify") is None
+    assert storage.get("health", "key", size=10, step="verify") is None
     storage.delete("health", "key", step="delete")
     assert "does not exist" in failure(lambda: storage.check_bucket("health", step="check")).message
 
@@ -328,7 +328,7 @@ def test_a_refused_read_is_not_taken_for_a_missing_object(
 ) -> None:
     wire = serve(says(answer(400, error_body("InvalidArgument"))))
 
-    assert type(failure(lambda: make_storage(wire.url).get("health", "key", step="verify"))) is PermanentError
+    assert type(failure(lambda: make_storage(wire.url).get("health", "key", size=10, step="verify"))) is PermanentError
 
 
 def test_profiles_and_config_files_of_the_machine_are_ignored() -> None:
