@@ -244,14 +244,21 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "dataunion_project.beat:Clockwork"
+# A message that nobody took is of no use later: the next one does the same. Beat's clock says when that is and the
+# worker's clock whether it is over, so it is more than clocks are apart.
+_BEAT_EXPIRES_S = 2 * 3600.0
 CELERY_BEAT_SCHEDULE = {
-    # A message that nobody took in time is of no use later: the next one does the same.
     "tick": {
         "task": "dataunion.tick",
         "schedule": DATAUNION.sync_tick_s,
-        "options": {"queue": "dataunion", "expires": 4 * DATAUNION.sync_tick_s},
+        "options": {"queue": "dataunion", "expires": _BEAT_EXPIRES_S},
     },
-    "upkeep": {"task": "dataunion.upkeep", "schedule": 60.0, "options": {"queue": "dataunion", "expires": 120.0}},
+    "upkeep": {
+        "task": "dataunion.upkeep",
+        "schedule": 60.0,
+        "options": {"queue": "dataunion", "expires": _BEAT_EXPIRES_S},
+    },
 }
 LOGGING = {
     "version": 1,
