@@ -20,6 +20,7 @@ from werkzeug.wrappers import Request
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
 STAMP = "%Y%m%dT%H%M%SZ"
+_MAX_SKEW = timedelta(minutes=15)
 
 
 class Refusal(NamedTuple):
@@ -34,6 +35,9 @@ DENIED = Refusal(403, "AccessDenied", "Access Denied")
 EXPIRED = Refusal(403, "AccessDenied", "Request has expired")
 UNKNOWN_KEY = Refusal(403, "InvalidAccessKeyId", "The access key id you provided does not exist in our records.")
 BAD_SIGNATURE = Refusal(403, "SignatureDoesNotMatch", "The signature does not match the one that was calculated here.")
+SKEWED = Refusal(
+    403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."
+)
 BAD_HASH = Refusal(400, "XAmzContentSHA256Mismatch", "The x-amz-content-sha256 header does not match the body.")
 
 
@@ -59,6 +63,8 @@ def refusal(request: Request, key: str, access_key_id: str, secret: str) -> Refu
         return BAD_SIGNATURE
     if signed.presigned_s is not None:
         return EXPIRED if _is_past(signed.stamp, signed.presigned_s) else None
+    if abs(datetime.now(UTC) - _read_stamp(signed.stamp)) > _MAX_SKEW:
+        return SKEWED
     body_hash = hashlib.sha256(request.get_data()).hexdigest()
     return None if signed.payload_hash in (UNSIGNED, body_hash) else BAD_HASH
 
@@ -109,5 +115,8 @@ def _signature(request: Request, signed: _Signed, secret: str) -> str:
 
 
 def _is_past(stamp: str, presigned_s: str) -> bool:
-    signed_at = datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
-    return signed_at + timedelta(seconds=int(presigned_s)) < datetime.now(UTC)
+    return _read_stamp(stamp) + timedelta(seconds=int(presigned_s)) < datetime.now(UTC)
+
+
+def _read_stamp(stamp: str) -> datetime:
+    return datetime.strptime(stamp, STAMP).replace(tzinfo=UTC)
