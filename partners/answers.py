@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from partners.errors import MisconfiguredError, PermanentError, TransientError
 
 _AGAIN = {408, 425, 429}
+_SKEW_S = 60.0  # so far may clocks be apart without anybody's trouble
 _MAX_DEPTH = 200
 _BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
 
@@ -118,8 +119,11 @@ def check_status(status: int, headers: Mapping[str, str], source: str, now: date
     if 200 <= status < 300:
         return
     said = f"{source}: answered {status}"
+    ahead_s = _read_ahead_s(headers, now)
     if status in (401, 403):
-        raise MisconfiguredError(f"{said}; check the credentials and what they may do", http_status=status)
+        clock = f"; this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} theirs"
+        hint = clock if ahead_s else ""
+        raise MisconfiguredError(f"{said}; check the credentials and what they may do{hint}", http_status=status)
     if status == 410:
         raise MisconfiguredError(f"{said}: this address is gone for good; ask for the new one", http_status=status)
     if 300 <= status < 400:
@@ -129,5 +133,15 @@ def check_status(status: int, headers: Mapping[str, str], source: str, now: date
         )
     if 400 <= status < 500 and status not in _AGAIN:
         raise PermanentError(f"{said}; the same request will be refused again", http_status=status)
-    after_s = parse_retry_after(headers.get("Retry-After"), now)
+    after_s = parse_retry_after(headers.get("Retry-After"), now - timedelta(seconds=ahead_s))
     raise TransientError(said, retry_after_s=after_s, http_status=status)
+
+
+def _read_ahead_s(headers: Mapping[str, str], now: datetime) -> float:
+    """Return by how many seconds our clock is ahead of the one that dated the answer; 0 where it says nothing."""
+    try:
+        dated = parsedate_to_datetime(headers.get("Date", ""))
+    except (ValueError, OverflowError):
+        return 0.0
+    ahead_s = (now - dated.replace(tzinfo=dated.tzinfo or UTC)).total_seconds()
+    return ahead_s if abs(ahead_s) > _SKEW_S else 0.0

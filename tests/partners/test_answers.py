@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
+from email.utils import format_datetime
 
 import pytest
 
@@ -142,3 +144,28 @@ def test_a_web_page_is_told_from_an_answer(serve, ask):
 
 def test_a_url_is_shown_without_what_may_be_secret():
     assert redact_url("https://user:pw@host.test:8443/path?token=1#x") == "https://host.test:8443/path"
+
+
+@pytest.mark.parametrize(("ahead_s", "said"), [(-3600, "ahead of"), (3600, "behind")])
+def test_a_refusal_names_a_clock_that_is_wrong(serve, ask, ahead_s, said):
+    theirs = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=ahead_s)
+
+    error = failure(lambda: ask(serve(answer(401, Date=format_datetime(theirs, usegmt=True))).url))
+
+    assert re.search(rf"; this machine's clock is (359\d|360\d) s {said} theirs$", error.message)
+
+
+def test_a_refusal_says_nothing_of_clocks_that_agree(serve, ask):
+    now = format_datetime(dt.datetime.now(dt.UTC), usegmt=True)
+
+    assert "clock" not in failure(lambda: ask(serve(answer(401, Date=now)).url)).message
+
+
+def test_a_date_to_retry_after_is_read_by_the_clock_that_wrote_it(serve, ask):
+    theirs = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    after = format_datetime(theirs + dt.timedelta(seconds=30), usegmt=True)
+
+    error = failure(lambda: ask(serve(answer(503, Date=format_datetime(theirs, usegmt=True), Retry_After=after)).url))
+
+    assert isinstance(error, TransientError)
+    assert error.retry_after_s == pytest.approx(30, abs=2)
