@@ -7,11 +7,24 @@ from typing import Any
 
 from django.db.models import F, Model
 
-from dataunion.models import NEVER, DataUnion, Partner, RetryRun, Signer, SyncAttempt, SyncJob, TaskLease
+from dataunion.models import (
+    NEVER,
+    CheckIn,
+    DataUnion,
+    HealthData,
+    Partner,
+    RetryRun,
+    Signer,
+    SyncAttempt,
+    SyncJob,
+    TaskLease,
+)
 
 _MOMENTS: dict[type[Model], tuple[str, ...]] = {
     SyncJob: ("due_at", "waiting_since", "claimed_at", "lease_until", "created_at", "changed_at"),
     DataUnion: ("created_at",),
+    HealthData: ("created_at",),
+    CheckIn: ("created_at",),
     SyncAttempt: ("created_at", "started_at"),
     Partner: ("gate_until", "rate_at", "not_before"),
     TaskLease: ("until", "ran_at"),
