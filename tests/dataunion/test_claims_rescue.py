@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db.models import Q
 
 from dataunion import claims
 from dataunion.claims import Ending
@@ -101,8 +100,7 @@ def test_rescue_leaves_a_job_that_was_renewed_since_it_was_read() -> None:
     claims.renew(jobs, now)
     before = row(jobs[0])
 
-    endings = [(stale[0], claims._crash(stale[0], now))]
-    assert claims.settle(endings, now, Q(lease_until__lt=now)) == []
+    assert claims.take_back(stale, now) == []
 
     assert row(jobs[0]) == before
 

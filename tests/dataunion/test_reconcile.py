@@ -62,6 +62,7 @@ def test_a_missing_job_is_made_again_and_goes_on_with_what_was_saved() -> None:
 
 def test_a_record_that_was_synced_after_it_was_read_gets_no_job() -> None:
     hand_in()
+    DataUnion.objects.update(created_at=ago(600))  # a young one would be passed over
     read_before = list(DataUnion.objects.all())
     engine.push("akave")
     engine.push("vana")
