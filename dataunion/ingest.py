@@ -1,7 +1,7 @@
 """The one door in: register_record() and register_records(). Nothing else makes records, data or first jobs.
 
 The order is: jobs, data, record. A record that is visible has its work and its data; whatever a crash leaves behind
-before that belongs to no record and is dropped or ignored. SQL wraps it in one transaction.
+before that belongs to no record and is deleted by the audit. SQL wraps it in one transaction.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ def check_integrity(*options: str) -> tuple[int, str]:
 def break_much() -> None:
     """Break a record, the counters and some data, so that three repairs are needed."""
     hand_in("a")
-    hand_in("gone", user_hash="u2")
+    gone = hand_in("gone", user_hash="u2")
     stats.fold()
     DataUnion.objects.update(created_at=ago(600))
-    SyncJob.objects.filter(record__data_id="gone").delete()
+    SyncJob.objects.filter(record=gone).delete()
     DataUnion.objects.filter(data_id="gone").delete()
     HealthData.objects.filter(data_id="gone").update(created_at=ago(700))
     SyncJob.objects.filter(partner="akave").delete()
