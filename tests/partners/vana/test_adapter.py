@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,6 +145,17 @@ def test_what_the_node_does_not_know_is_broadcast_in_nonce_order(world: World) -
 
     assert view == SignerView(mined=1, pending=4)
     assert [entry["nonce"] for entry in world.broadcasts()] == [0, 1, 2, 3]
+
+
+def test_what_a_mined_transaction_has_replaced_is_not_broadcast_again(world: World) -> None:
+    partner = world.partner()
+    [mined] = transfers(world, 1)
+    partner.client.send(mined.raw)
+    world.node.mine()
+
+    partner.look_at_signer([replace(mined, tx_hash="0x" + "77" * 32)])
+
+    assert len(world.broadcasts()) == 1
 
 
 def test_a_signer_without_open_transactions_is_looked_at_too(world: World) -> None:
