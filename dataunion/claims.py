@@ -10,12 +10,14 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import Error
 from django.db.models import BinaryField, Case, F, Q, QuerySet, When
 
 from dataunion import gate, vault
@@ -48,37 +50,61 @@ class Ending:
 # --- taking into hand ------------------------------------------------------------------------------------------------
 
 
-def claim(partner: str, *, limit: int) -> list[SyncJob]:
-    """Take due jobs of a partner under one new lease, as its limits allow; each has its fence raised."""
-    with gate.hold(partner) as held:
-        if held is None:
-            return []
-        ids = _choose(partner, held.places(limit), held.now)
-        jobs = _lease(ids, held.now) if ids else []
-        if jobs:
-            held.spend(len(jobs), jobs[0].lease_token)
+def claim(partner: str, *, limit: int, newcomers: int | None = None) -> list[SyncJob]:
+    """Take due jobs of a partner under one new lease, as its limits allow; each has its fence raised.
+
+    `newcomers`: how many of those may be among them that never began a step; None: any.
+    """
+    token = secrets.token_hex(16)
+    try:
+        with gate.hold(partner) as held:
+            if held is None:
+                return []
+            ids = _choose(partner, held.places(limit), held.now, newcomers)
+            jobs = _lease(ids, token, held.now) if ids else []
+            if jobs:
+                held.spend(len(jobs), token)
+    except Error:
+        _release(partner, token)
+        raise
     return jobs
 
 
-def _choose(partner: str, limit: int, now: datetime) -> list[UUID]:
-    """Pick by priority and due time, a fifth for bulk work; a job that was in a crash goes alone."""
+def _choose(partner: str, limit: int, now: datetime, newcomers: int | None = None) -> list[UUID]:
+    """Pick by priority and due time; a job that was in a crash goes alone."""
+    due = SyncJob.objects.due(partner, now)
+    if newcomers is None:
+        chosen = _pick(due, limit)
+    else:
+        chosen = _pick(due.exclude(step=""), limit)
+        chosen += _pick(due.filter(step=""), min(newcomers, limit - len(chosen)))
+    if chosen and chosen[0][1]:
+        return [chosen[0][0]]
+    return [pk for pk, crashes in chosen if not crashes]
+
+
+def _pick(due: QuerySet[SyncJob], limit: int) -> list[tuple[UUID, int]]:
+    """Pick up to `limit` jobs, a fifth of them bulk work; return their keys and crashes."""
     if limit < 1:
         return []
-    due = SyncJob.objects.due(partner, now)
     live, bulk = (list(due.filter(priority=p).values_list("pk", "crashes")[:limit]) for p in (LIVE, BULK))
     share = min(len(bulk), max(1, limit // 5))
     chosen = live[: max(limit - share, 1)] if live else []
     chosen += bulk[: limit - len(chosen)]
-    if chosen and chosen[0][1]:
-        return [chosen[0][0]]
-    crashed_bulk = [pk for pk, crashes in bulk if crashes]
-    if crashed_bulk and random.random() < _CRASHED_BULK:
+    crashed_bulk = [one for one in bulk if one[1]]
+    if crashed_bulk and not chosen[0][1] and random.random() < _CRASHED_BULK:
         return crashed_bulk[:1]  # else live work would keep it from ever being first
-    return [pk for pk, crashes in chosen if not crashes]
+    return chosen
 
 
-def _lease(ids: Collection[UUID], now: datetime) -> list[SyncJob]:
-    token = secrets.token_hex(16)
+def _release(partner: str, token: str) -> None:
+    """Give back what the database may have leased before it failed: no worker died of it."""
+    leased = SyncJob.objects.filter(partner=partner, status=Status.RUNNING, lease_token=token)
+    with suppress(Error):  # what is still held is rescued
+        leased.update(status=Status.PENDING, lease_token="", lease_until=NEVER)
+
+
+def _lease(ids: Collection[UUID], token: str, now: datetime) -> list[SyncJob]:
     SyncJob.objects.filter(pk__in=ids, status__in=CLAIMABLE, lease_until__lte=NEVER).update(
         status=Status.RUNNING,
         lease_token=token,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -38,6 +38,7 @@ class SignerLease:
     token: str
     max_unmined: int
     view: SignerView
+    turned_away: set[str] = field(default_factory=set)  # records that wait for room; it is kept for them
 
     def renew(self, now: datetime) -> bool:
         """Prolong; False when it was lost."""
@@ -47,6 +48,15 @@ class SignerLease:
     def let_go(self) -> None:
         """Let another worker have it."""
         Signer.objects.filter(pk=self.row.pk, lease_token=self.token).update(lease_token="", lease_until=NEVER)
+
+    def room(self) -> int:
+        """Return how many transactions more may be signed now."""
+        unmined: int = _open_rows(self.row, self.view.mined).count()
+        return self.max_unmined - unmined
+
+    def room_for_newcomers(self) -> int:
+        """Return for how many records there is room that never began, beside those that were turned away."""
+        return max(0, self.room() - len(self.turned_away))
 
     def unmined(self) -> list[SignedTx]:
         """Return the transactions that the chain had not mined when last looked at, in nonce order.
@@ -123,14 +133,16 @@ class DbLedger:
             row = self._rows(item, step).filter(generation=generation).first()
             if row is not None:
                 return _signed(row, len(row.hashes) - 1)
-            self._check_room()
+            self._check_room(item)
             signed = build(self._next_nonce())
             if self._insert(item, step, generation, signed):
                 return signed
         raise NotReady("Another worker signs with this key; trying again.", after_s=1.0, at_most_s=_FOREVER_S)
 
-    def _check_room(self) -> None:
-        if _open_rows(self._signer, self._lease.view.mined).count() >= self._lease.max_unmined:
+    def _check_room(self, item: Item) -> None:
+        self._lease.turned_away.discard(item.record_id)
+        if self._lease.room() < 1:
+            self._lease.turned_away.add(item.record_id)
             why = "The signer has as many transactions on their way as is allowed."
             raise NotReady(why, after_s=2.0, at_most_s=_FOREVER_S)
 

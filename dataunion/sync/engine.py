@@ -40,7 +40,8 @@ def push(name: str) -> int:
         while time.monotonic() < stop_at:
             if signer and not _look_at_signer(row, adapter, signer):
                 break
-            jobs = claims.claim(name, limit=conf().sync_chunk)
+            newcomers = signer.room_for_newcomers() if signer else None
+            jobs = claims.claim(name, limit=conf().sync_chunk, newcomers=newcomers)
             taken += len(jobs)
             if not jobs or not _run(row, adapter, jobs, threads, signer):
                 break

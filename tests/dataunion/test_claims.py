@@ -114,6 +114,19 @@ def test_claim_takes_live_work_where_there_is_one_place() -> None:
     assert [job.pk for job in claim(1)] == [live.pk]
 
 
+def test_claim_takes_so_many_newcomers_and_all_that_began() -> None:
+    first = make_job(due_at=ago(99))
+    make_job(due_at=ago(98))
+    begun = [make_job(step="confirm", due_at=ago(9)), make_job(step="sign", priority=1, due_at=ago(8))]
+
+    chosen = [claims._choose("akave", 50, db_now(), newcomers) for newcomers in (0, 1, None)]
+
+    assert set(chosen[0]) == {job.pk for job in begun}
+    assert set(chosen[1]) == {first.pk, *(job.pk for job in begun)}
+    assert len(chosen[2]) == 4
+    assert claims._choose("akave", 2, db_now(), 1) == chosen[0]
+
+
 def test_claim_takes_a_job_that_was_in_a_crash_alone() -> None:
     crashed = make_job(crashes=1, due_at=ago(99))
     make_job()

@@ -147,6 +147,23 @@ def test_a_full_signer_waits_until_something_is_mined() -> None:
     assert book.sign(item(3), "register", 0, build()).nonce == 2
 
 
+def test_room_that_comes_is_kept_for_those_who_were_turned_away() -> None:
+    lease = taken(max_unmined=2)
+    book = DbLedger(lease)
+    for number in (1, 2):
+        book.sign(item(number), "register", 0, build())
+    for _ in range(2):
+        with pytest.raises(NotReady):
+            book.sign(item(3), "register", 0, build())
+    assert (lease.room(), lease.room_for_newcomers()) == (0, 0)
+
+    lease.note(SignerView(mined=2, pending=2))
+    assert (lease.room(), lease.room_for_newcomers()) == (2, 1)
+
+    book.sign(item(3), "register", 0, build())
+    assert (lease.room(), lease.room_for_newcomers()) == (1, 1)
+
+
 def test_a_worker_that_lost_the_lease_signs_nothing() -> None:
     book = DbLedger(taken())
     Signer.objects.update(lease_token="another")

@@ -106,6 +106,10 @@ class Way:
         jobs = SyncJob.objects.filter(partner="vana")
         return (jobs.filter(record=record) if record else jobs).get()
 
+    def records(self) -> list[DataUnion]:
+        """Return all records, in the order in which they came."""
+        return list(DataUnion.objects.order_by("pk"))
+
     def is_synced(self, record: DataUnion) -> bool:
         return self.union.is_synced(record, "vana")
 
@@ -120,8 +124,8 @@ class Way:
 
     def new_files(self) -> int:
         """Count what was registered since the test began, by anyone."""
-        count: int = self.sandboxes.read("registry", "filesCount")
-        return count - self.sandboxes.files_before
+        found: int = self.sandboxes.read("registry", "filesCount") - self.sandboxes.files_before
+        return found
 
     def broadcasts(self, answer: str = "accepted") -> list[dict[str, Any]]:
         """Return what the node was sent by our signer since the test began, oldest first."""
