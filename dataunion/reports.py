@@ -97,7 +97,8 @@ def _report_on_job(
     if sealed is not None:
         changes.update(saved=sealed, step="")  # steps find in it what they had done, whoever did it
     with in_one_transaction():
-        if SyncJob.objects.filter(pk=job.pk, fence=seen).update(**changes) != 1:
+        # An outcome that a worker has committed since is told first: its attempt would be lost with it.
+        if SyncJob.objects.filter(pk=job.pk, fence=seen, outcome__isnull=True).update(**changes) != 1:
             return False
         job.refresh_from_db()  # a worker may have saved a step since it was read
         publish([job], now)

@@ -16,6 +16,7 @@ from django.db.models import F, QuerySet
 from dataunion import claims, roster
 from dataunion.clock import db_now
 from dataunion.models import RetryRun, SyncJob
+from dataunion.publication import in_one_transaction
 from dataunion.state import BULK, FAILING, LIVE, REOPENABLE, DataType, RunState
 
 _PAGE = 500
@@ -74,12 +75,13 @@ def advance(run: RetryRun, now: datetime) -> None:
         jobs, finished = SyncJob.objects.filter(pk__in=page), len(page) < _PAGE
     else:
         finished = True
-    reopened = claims.reopen(jobs, trigger=f"retry run by {run.asked_by}"[:100], priority=BULK, now=now)
     still = RetryRun.objects.filter(pk=run.pk, state=RunState.RUNNING)
-    if finished:
-        still.update(done=F("done") + reopened, state=RunState.DONE, finished_at=now)
-    else:
-        still.update(done=F("done") + reopened)
+    with in_one_transaction():
+        reopened = claims.reopen(jobs, trigger=f"retry run by {run.asked_by}"[:100], priority=BULK, now=now)
+        if finished:
+            still.update(done=F("done") + reopened, state=RunState.DONE, finished_at=now)
+        else:
+            still.update(done=F("done") + reopened)
     run.refresh_from_db()
 
 

@@ -301,6 +301,19 @@ def test_a_report_that_is_overtaken_changes_nothing_and_looks_again() -> None:
     assert row(seen) == stolen
 
 
+def test_an_outcome_that_a_dead_worker_committed_after_our_look_is_told_with_its_attempt() -> None:
+    record = hand_in()
+    [job] = claims.claim("akave", limit=1)
+    seen = job_of(record)
+    assert claims._commit(job, done(), db_now(), ())
+
+    assert not reports._report_on_job(seen, record.entry("akave"), False, "it is gone", None, db_now())
+    record.update_partner_sync("akave", False, "it is gone")
+
+    assert list(SyncAttempt.objects.values_list("number", "outcome")) == [(1, "synced")]
+    assert (job_of(record).status, record.entry("akave").error_message) == (Status.FAILED, "it is gone")
+
+
 @pytest.mark.parametrize("had_it", [True, False])
 def test_reports_at_once_leave_one_truth(had_it: bool) -> None:
     record = synced() if had_it else hand_in()

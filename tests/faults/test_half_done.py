@@ -19,6 +19,7 @@ from dataunion.models import (
     PAYLOADS,
     Counters,
     DataUnion,
+    HourStat,
     RemoteRef,
     RetryRun,
     SyncAttempt,
@@ -285,3 +286,33 @@ def test_an_act_that_is_stopped_at_any_write_is_made_whole(act: Callable[[], Act
         found = reconcile.audit_slice(db_now()).repaired
         assert {kind: n for kind, n in found.items() if kind != Kind.HOUR} == {}  # `elapse` moves attempts, not hours
     assert stopped_at
+
+
+@pytest.mark.sqlite_only
+def test_a_run_that_is_stopped_before_it_counted_counts_each_job_once() -> None:
+    stopped = retrying_all()
+    with crashing("retryruns update 1"):
+        stopped()
+    assert RetryRun.objects.get().state == "running"
+
+    retries.advance_all(db_now())
+
+    run = RetryRun.objects.get()
+    assert (run.state, run.wanted, run.done) == ("done", 1, 1)
+    assert SyncJob.objects.get(partner="akave").status == Status.PENDING
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_rolling_up_that_is_stopped_counts_each_attempt_once(number: int) -> None:
+    pushing_into_an_error()()
+    hand_in("b")
+    engine.push("akave")
+    with crashing(f"hourstats insert {number}") as trap:
+        stats.roll_up(db_now())
+    assert trap.happened
+
+    stats.roll_up(db_now())
+
+    counts = HourStat.objects.values_list("outcome", "count").order_by("outcome")
+    assert list(counts) == [("synced", 1), ("transient", 1)]
+    assert reconcile.audit(db_now()) == 0
