@@ -6,9 +6,10 @@ On SQLite triggers write it down in a table beside ours; on MongoDB a change str
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import pymongo
@@ -92,10 +93,11 @@ class Chronicle:
                 for at, table, key, old, new in cursor.fetchall()
             ]
 
-    def tokens(self) -> set[str]:
-        """Return every token that anybody held a lease by."""
-        names = ("lease_token", "gate_token", "token")
-        return {row[n] for c in self.changes() for row in (c.old, c.new) if row for n in names if row.get(n)}
+
+def find_tokens(changes: Iterable[Change]) -> set[str]:
+    """Return every token that anybody held a lease by."""
+    names = ("lease_token", "gate_token", "token")
+    return {row[n] for c in changes for row in (c.old, c.new) if row for n in names if row.get(n)}
 
 
 # --- SQLite ----------------------------------------------------------------------------------------------------------
@@ -133,6 +135,7 @@ def _parse(text: str | None) -> Row | None:
     return {name: _moment(value) if name in _MOMENTS else value for name, value in row.items()}
 
 
+@lru_cache(10_000)
 def _moment(value: Any) -> Any:
     if isinstance(value, str):
         value = datetime.fromisoformat(value)

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from dataunion import roster, stats
 from dataunion.stats import Totals
-from tests.faults.chronicle import Chronicle
+from tests.faults.chronicle import Chronicle, find_tokens
 from tests.faults.evidence import MARKER, Evidence
 from tests.faults.rules.chain import check_chain
 from tests.faults.rules.counts import check_hours, check_totals
@@ -88,7 +88,6 @@ def _read() -> tuple[World, Totals]:
 
 def _ours(world: World, totals: Totals, evidence: Evidence) -> Iterator[Violation]:
     changes = evidence.chronicle.changes() if evidence.chronicle else []
-    tokens = evidence.chronicle.tokens() if evidence.chronicle else set()
     yield from check_work(world, evidence.at_rest)
     yield from check_rows(world)
     yield from check_changes(changes)
@@ -97,7 +96,7 @@ def _ours(world: World, totals: Totals, evidence: Evidence) -> Iterator[Violatio
     yield from check_totals(world, totals)
     if evidence.hours:
         yield from check_hours()
-    yield from check_secrecy(world, evidence, tokens)
+    yield from check_secrecy(world, evidence, find_tokens(changes))
     for damage in (*world.damaged, *(f"{side}: {side.damage}" for side in world.sides.values() if side.damage)):
         yield Violation("I3", f"what is stored does not open: {damage}")
 

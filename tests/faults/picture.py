@@ -12,6 +12,14 @@ from dataunion import roster
 from partners.testing import FakePartner
 
 
+def empty() -> None:
+    """Leave no row of ours, and nothing at partners in memory."""
+    for model in apps.get_app_config("dataunion").get_models():
+        model._default_manager.all().delete()
+    FakePartner.reset()
+    roster.forget_adapters()
+
+
 class Picture:
     """Taken when it is made; `put_back` wants empty tables."""
 

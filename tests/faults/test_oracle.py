@@ -20,7 +20,7 @@ from partners.testing import FakePartner, FakeService
 from tests.factories import SyncAttemptFactory
 from tests.faults.elapse import elapse
 from tests.faults.oracle import MARKER, Evidence, assert_nothing_violated, find_violations, slowdown
-from tests.faults.picture import Picture
+from tests.faults.picture import Picture, empty
 from tests.faults.rules.services import once_id
 from tests.faults.rules.world import read_world
 
@@ -34,6 +34,7 @@ def hand_in(data_id: str) -> DataUnion:
 def sound(django_db_setup: str, django_db_blocker: Any) -> Iterator[Picture]:
     """Give a record that both partners have, beside one that akave refused for good and vana has since a retry."""
     with django_db_blocker.unblock():
+        empty()
         service().plan("store", PermanentError("akave: store: refused", http_status=400))
         service("vana").plan("store", TransientError("vana: store: HTTP 503", http_status=503))
         hand_in("refused")

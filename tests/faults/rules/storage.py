@@ -37,15 +37,16 @@ def read_storage(sandboxes: Sandboxes) -> Stored:
     objects: dict[Name, bytes] = {}
     uploads: list[Name] = []
     for bucket in sandboxes.buckets.values():
-        held = _bucket(bucket)
+        held = find_backend(bucket).buckets[bucket]
         objects |= {(bucket, key): bytes(held.keys[key].value) for key in list(held.keys)}
         uploads += [(bucket, upload.key_name) for upload in list(held.multiparts.values())]
     return Stored(objects=objects, uploads=tuple(uploads), log=sandboxes.storage_log())
 
 
-def _bucket(name: str) -> Any:
-    partition, account = s3_backends.bucket_accounts[name]
-    return s3_backends[account][partition].buckets[name]
+def find_backend(bucket: str) -> Any:
+    """Return what holds a bucket in this process's memory."""
+    partition, account = s3_backends.bucket_accounts[bucket]
+    return s3_backends[account][partition]
 
 
 def names_of(side: Side) -> set[Name]:
