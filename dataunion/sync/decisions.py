@@ -22,6 +22,8 @@ from partners.errors import (
     UnknownOutcome,
 )
 
+_ASK_AT_LEAST_EVERY_S = 60.0
+
 
 def _storable(text: str, limit: int) -> str:
     """Return what every database can store of a text that may come from a partner."""
@@ -115,9 +117,9 @@ def _wait(at: Situation, error: NotReady) -> Ending:
 def _ask_again(at: Situation, error: UnknownOutcome) -> Ending:
     if at.waited_s() > conf().sync_unknown_s:
         return _retry(at, TransientError(error.message))
-    return Ending(
-        status=Status.RETRYING, due_at=at.after(error.after_s), attempt=at.attempt(Outcome.UNKNOWN, error), waits=True
-    )
+    # The longer it has been unknown, the rarer it is asked: each time may hold a worker up to its timeout.
+    due_at = at.after(max(error.after_s, min(at.waited_s(), _ASK_AT_LEAST_EVERY_S)))
+    return Ending(status=Status.RETRYING, due_at=due_at, attempt=at.attempt(Outcome.UNKNOWN, error), waits=True)
 
 
 def is_limit(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from partners.akave.client import Storage
+from partners.akave.client import Head, Storage
 from partners.akave.encoding import encrypt, new_record_key
 from partners.base import Item, Partner, Rewind, Saved, Verdict
 from partners.errors import BlockedError, NotReady, PartnerError, TransientError
@@ -120,14 +120,16 @@ class AkavePartner(Partner):
         return {"etag": etag, "sha256": sha256, "size": len(message), "uploaded_at": self._clock()}
 
     def confirm(self, item: Item) -> Saved | Rewind:
-        """See the object with its right size, then let go of former names.
+        """See the object with its right size and ETag, then let go of former names.
+
+        Under another ETag it is fetched and compared, since not every storage keeps to one.
 
         Storage may show it late: until `grace_s` that is a wait, then an error that spends attempts, and from twice
         `grace_s` on the object is uploaded again; so an object that is lost each time ends as failed, not for ever.
         """
         saved = item.saved
         head = self.storage.head(saved["bucket"], saved["key"], step="confirm")
-        if head and head.size == saved["size"]:
+        if head and self._is_ours(head, saved):
             return self._drop_former_names(saved)
         age_s = self._clock() - saved.get("uploaded_at", 0)
         if age_s >= 2 * self._grace_s:
@@ -136,8 +138,14 @@ class AkavePartner(Partner):
             wait_s = max(0.2, min(5.0, self._grace_s / 4))
             message = f"{self.name}: confirm: the storage does not show {saved['key']} yet"
             raise NotReady(message, after_s=wait_s, at_most_s=self._grace_s)
-        found = f"holds {head.size} bytes instead of {saved['size']}" if head else "is not there"
+        found = f"holds other bytes ({head.size}) than were sent ({saved['size']})" if head else "is not there"
         raise TransientError(f"{self.name}: confirm: object {saved['key']} {found}; it is uploaded again soon")
+
+    def _is_ours(self, head: Head, saved: Saved) -> bool:
+        if head.size != saved["size"] or head.etag == saved.get("etag"):
+            return bool(head.size == saved["size"])
+        found = self.storage.get(saved["bucket"], saved["key"], size=saved["size"], step="confirm")
+        return found is not None and hashlib.sha256(found).hexdigest() == saved["sha256"]
 
     def _drop_former_names(self, saved: Saved) -> Saved:
         former = [name for name in saved.get("names", ()) if name != saved["key"]]

@@ -165,6 +165,18 @@ def test_an_unknown_outcome_asks_again_soon_and_spends_nothing() -> None:
     assert SyncAttempt.objects.get().outcome == "unknown"
 
 
+@pytest.mark.parametrize(("waited_s", "again_s"), [(20, 20), (300, 60)])
+def test_an_outcome_that_stays_unknown_is_asked_for_more_rarely(waited_s: int, again_s: int) -> None:
+    record = hand_in()
+    service().plan("store", *[UnknownOutcome("akave: store: no answer came")] * 2)
+    engine.push("akave")
+    SyncJob.objects.filter(record=record).update(waiting_since=ago(waited_s), due_at=ago(1))
+
+    engine.push("akave")
+
+    assert again_s - 1 < seconds_to(job_of(record)) <= again_s + 3
+
+
 def test_an_outcome_that_stays_unknown_for_long_spends_an_attempt() -> None:
     record = hand_in()
     service().plan("store", *[UnknownOutcome("akave: store: no answer came")] * 2)

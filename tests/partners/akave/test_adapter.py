@@ -195,10 +195,25 @@ class TestALostObject:
     ) -> None:
         bucket_client.put_object(Bucket="health", Key=lost.saved["key"], Body=b"half")
 
-        with pytest.raises(TransientError, match="holds 4 bytes instead of"):
+        with pytest.raises(TransientError, match=r"holds other bytes \(4\) than were sent"):
             partner.confirm(lost)
         clock.now += 120
         assert partner.confirm(lost) == Rewind(step="upload")
+
+    def test_of_the_same_size_with_other_bytes_is_an_error(
+        self, partner: AkavePartner, lost: Item, clock: Clock, bucket_client: Any
+    ) -> None:
+        bucket_client.put_object(Bucket="health", Key=lost.saved["key"], Body=bytes(lost.saved["size"]))
+
+        with pytest.raises(TransientError, match="holds other bytes"):
+            partner.confirm(lost)
+        clock.now += 120
+        assert partner.confirm(lost) == Rewind(step="upload")
+
+    def test_under_an_etag_of_the_storages_own_is_fetched_and_found(self, partner: AkavePartner, lost: Item) -> None:
+        again = {**lost.saved, **partner.upload(lost), "etag": "another-way-to-count"}
+
+        assert partner.confirm(replace(lost, saved=again)) == {}
 
 
 def test_a_dropped_key_means_a_new_name_and_no_old_object(make_partner: Make, stored: Stored) -> None:
