@@ -182,7 +182,8 @@ class Transaction:
         return {**found, self.tx_key: _next(tx)}
 
     def _wait_until_deep(self, block: int, height: int, finalized: int) -> None:
-        if block > finalized and height - block + 1 < self.settings.confirmations:
+        is_deep = height - block + 1 >= self.settings.confirmations
+        if not (block <= finalized if finalized else is_deep):
             raise self._not_ready(f"block {block} is not final yet")
 
     def _look_for(self, tx: dict[str, Any], height: int) -> StepResult:

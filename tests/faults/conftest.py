@@ -23,7 +23,7 @@ from tests.faults.union import Union
 from tests.faults.way import RICH_WEI, Way
 from tests.flows.conftest import connect_to
 from tests.flows.house import LEASE_S, TICK_S, House
-from tests.flows.sandboxes import HOOK_SECRET, Sandboxes
+from tests.flows.sandboxes import FINALIZED_DEPTH, HOOK_SECRET, Sandboxes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -100,6 +100,7 @@ def way(union: Union) -> Iterator[Way]:
     with union.sandboxes.chain.held():
         yield Way(union)
     union.sandboxes.ask_chain("sandbox_setBalance", Way(union).signer, RICH_WEI)
+    union.sandboxes.chain.node.finalized_depth = FINALIZED_DEPTH
 
 
 @pytest.fixture(scope="package")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from dataunion import claims, roster
@@ -133,6 +133,10 @@ class Way:
         ours = [one for one in sent if one.get("sender") == self.signer.lower() and one["answer"] == answer]
         return [one for one in ours if one["tx_hash"] not in self.foreign]
 
+    def broadcast_count(self, tx_hash: str) -> int:
+        """Return how often the node was sent a transaction."""
+        return [sent["tx_hash"] for sent in self.broadcasts()].count(tx_hash)
+
     def hashes(self) -> list[str]:
         """Return the different transactions that we sent, oldest first."""
         return list(dict.fromkeys(one["tx_hash"] for one in self.broadcasts()))
@@ -140,7 +144,7 @@ class Way:
     def partner(self) -> Partner:
         return roster.get_partner("vana")
 
-    def assert_all_well(self, *records: DataUnion, txs: int, proofs: int = 1) -> None:
+    def assert_all_well(self, *records: DataUnion, txs: int, proofs: int = 1, strangers: int = 0) -> None:
         """Say that each record went the whole way once: one file of ours, one proof, one reward, so many nonces."""
         for record in records:
             entry = self.union.entry(record, "vana")
@@ -153,7 +157,7 @@ class Way:
                 assert states == Counter({2: 1, 3: proofs - 1}) - Counter()
                 assert int(entry["reward"]["amount"]) > 0
                 assert entry["refinement"]["url"]
-        assert self.new_files() == len(records)
+        assert self.new_files() == len(records) + strangers
         assert ChainTx.objects.count() == txs
         self.assert_signer_is_free()
         self.union.check(**({"foreign_txs": self.foreign} if self.foreign else {}))
@@ -188,11 +192,10 @@ class Way:
         self.node.submit(self.node.read_tx(signed.raw))
         return signed.tx_hash
 
-    def register_as_stranger(self, url: str, permissions: Sequence[tuple[str, str]] = (), *, gwei: int = 5) -> None:
-        """Register a URL for somebody else."""
+    def register_as_stranger(self, url: str, *, gwei: int = 5) -> str:
+        """Have somebody else register a URL; return the transaction's hash."""
         owner = key_address(self.chain.keys["stranger"])
-        self.transact("stranger", abi.ADD_FILE.encode(url, owner, list(permissions)), to=self.addresses.registry,
-                      gwei=gwei)  # fmt: skip
+        return self.transact("stranger", abi.ADD_FILE.encode(url, owner, []), to=self.addresses.registry, gwei=gwei)
 
     def set_balance(self, wei: int) -> None:
         """Give the signer exactly so much."""

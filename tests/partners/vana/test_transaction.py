@@ -209,6 +209,19 @@ def test_it_is_done_as_soon_as_its_block_is_final(world: World) -> None:
     assert look(partner, item)["file_id"] == 1
 
 
+def test_confirmations_count_only_where_the_node_names_no_final_block(world: World) -> None:
+    world.node.finalized_depth = 8
+    world.node.mine(8)
+    partner, item, _ = sent(world, confirmations="1")
+
+    answers = []
+    for _ in range(9):
+        world.node.mine()
+        answers.append(look(partner, item))
+
+    assert [isinstance(answer, NotReady) for answer in answers] == [True] * 8 + [False]
+
+
 def test_a_reorganised_transaction_is_waited_for_again(world: World) -> None:
     partner, item, _ = sent(world)
     world.node.mine(2)
