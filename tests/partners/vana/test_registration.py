@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from partners.base import Owner, Required, Rewind
-from partners.errors import BlockedError, MisconfiguredError, PermanentError, TransientError
+from partners.errors import BlockedError, MisconfiguredError, PartnerError, PermanentError, TransientError
 from partners.sandbox.chain.deploy import key_address, public_key, role_key
 from partners.testing import ask
 from partners.vana import abi
@@ -92,6 +92,17 @@ def test_a_registration_of_ours_is_adopted_with_its_transaction(world: World) ->
 
     assert partner.receipt(again) == partner.receipt(done)
     assert len(world.broadcasts()) == 1
+
+
+def test_a_node_without_the_registrations_log_leaves_the_transaction_that_was_noted(world: World) -> None:
+    partner = world.partner()
+    (done,) = world.run(partner, world.item())
+    unnoted = replace(done, saved={name: value for name, value in done.saved.items() if name != "tx_hash"})
+    world.arm("rpc_behind", match="eth_getLogs", seconds=9, times=2, per_subject=2)
+
+    found = [partner._registration.look(item) for item in (done, unnoted)]
+
+    assert [one["tx_hash"] for one in found if not isinstance(one, Action)] == [done.saved["tx_hash"], ""]
 
 
 def test_another_key_on_our_file_is_replaced_by_ours(world: World) -> None:
@@ -258,14 +269,22 @@ def test_verify_does_not_know_while_the_node_is_away(world: World) -> None:
     ("name", "kind", "remedy"),
     [
         ("FileUrlAlreadyUsed", TransientError, "looking again"),
+        ("InvalidSchemaId", MisconfiguredError, "schema_id is unknown to it; correct it or set 0"),
         ("NotFileOwner", PermanentError, "NotFileOwner; compare its address and version"),
         ("", PermanentError, "without a reason; compare its address and version"),
     ],
 )
 def test_other_refusals_of_the_registry_are_decisions(
-    world: World, name: str, kind: type[Exception], remedy: str
+    world: World, name: str, kind: type[PartnerError], remedy: str
 ) -> None:
     told = world.partner()._registration.refuse(Refused(name))
 
-    assert type(told) is kind
-    assert str(told).endswith(remedy)
+    assert (type(told), told.code) == (kind, name)
+    assert told.message.startswith("vana: register: the registry refused")
+    assert told.message.endswith(remedy)
+
+
+def test_a_refusal_without_a_reason_is_put_down_to_the_schema_where_one_is_set(world: World) -> None:
+    told = world.partner(schema_id="7")._registration.refuse(Refused(""))
+
+    assert type(told) is MisconfiguredError
