@@ -2,8 +2,9 @@
 
 import os
 
-from tests.faults import clocks, crashes
+from tests.faults import clocks, crashes, unsure
 from tests.flows.settings import *  # noqa: F403
 
 crashes.arm_from_environment()
+unsure.arm_from_environment()
 clocks.shift_from_environment(os.environ)
