@@ -59,7 +59,8 @@ def read_totals() -> Totals:
     for name in names:
         enrolled = sum(added["enrolled"].get(name, {}).values())
         failed = sum(work[name, s] for s in FAILING)
-        pending = work[name, Status.PENDING] + work[name, Status.RUNNING]
+        # Whatever else is open, also in a status that only a newer version knows, is not synced yet.
+        pending = sum(n for (partner, _), n in work.items() if partner == name) - failed
         synced = max(0, enrolled - failed - pending)
         partners[name] = PartnerTotals(enrolled=enrolled, synced=synced, failed=failed, pending=pending)
     return Totals(records=added["records"], partners=partners)

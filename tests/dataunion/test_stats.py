@@ -106,6 +106,13 @@ def test_a_job_that_is_done_and_not_published_yet_counts_as_synced() -> None:
     assert stats.read_totals().partners["akave"].synced == 1
 
 
+def test_open_work_in_a_status_of_a_newer_version_is_not_counted_as_synced() -> None:
+    hand_in()
+    SyncJob.objects.filter(partner="akave").update(status="aside")
+
+    assert stats.read_totals().partners["akave"] == PartnerTotals(enrolled=1, synced=0, failed=0, pending=1)
+
+
 # --- the fold
 
 
