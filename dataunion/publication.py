@@ -9,6 +9,7 @@ Shape of outcome: {"entry": {…changes…}, "attempt": {…state.Attempt…} or
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,9 @@ from django.db import IntegrityError, connection, models, transaction
 from dataunion import vault
 from dataunion.models import NEVER, DataUnion, RemoteRef, SyncAttempt, SyncJob
 from dataunion.models.expressions import MergeEntry
-from dataunion.state import PartnerEntry, Status
+from dataunion.state import Attempt, PartnerEntry, Status
+
+_FACTS = {field.name for field in fields(Attempt)}
 
 
 def publish(jobs: Iterable[SyncJob], now: datetime) -> None:
@@ -60,9 +63,10 @@ def write_entry(record_id: Any, partner: str, changes: Mapping[str, Any], now: d
 
 
 def _attempt(job: SyncJob, now: datetime) -> SyncAttempt | None:
-    facts = job.outcome["attempt"]
-    if facts is None:
+    if job.outcome["attempt"] is None:
         return None
+    # A newer version's worker may have stored facts that this one has no place for.
+    facts = {name: value for name, value in job.outcome["attempt"].items() if name in _FACTS}
     return SyncAttempt(
         record_id=job.record_id,
         partner=job.partner,

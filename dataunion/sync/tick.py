@@ -24,6 +24,7 @@ from dataunion.sync.dispatch import nudge
 log = logging.getLogger(__name__)
 _NUDGES = 4  # at most so many at once for one partner: each works until nothing is due
 _PRUNE = 10_000
+_RESCUE = 500
 
 
 @contextmanager
@@ -81,8 +82,24 @@ def _realign(now: datetime) -> None:
 
 
 def _rescue(now: datetime) -> None:
-    for job in claims.rescue(now):
+    try:
+        rescued = claims.rescue(now)
+    except Exception as error:
+        log.error("tick.failed", extra={"part": "rescue", **describe_bug(error)})
+        rescued = _rescue_each(now)
+    for job in rescued:
         log.warning("sync.job.rescued", extra={"partner": job.partner, "job": str(job.pk), "crashes": job.crashes})
+
+
+def _rescue_each(now: datetime) -> list[SyncJob]:
+    """Rescue one after the other: a row that cannot be published must not hold up the others."""
+    rescued: list[SyncJob] = []
+    for job in list(SyncJob.objects.expired(now)[:_RESCUE]):
+        try:
+            rescued += claims.take_back([job], now)
+        except Exception:
+            log.error("sync.job.unpublished", extra={"partner": job.partner, "job": str(job.pk)})
+    return rescued
 
 
 def nudge_due(now: datetime) -> None:

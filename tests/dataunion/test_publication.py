@@ -222,3 +222,13 @@ def test_an_entry_is_written_by_compare_and_set_on_its_fence(fence: int, written
     found = publication.write_entry(record.pk, "akave", {"x": 1}, db_now(), exact_fence=fence)
 
     assert found is written
+
+
+def test_facts_that_a_newer_version_stored_are_passed_by() -> None:
+    job = committed(Status.RETRYING)
+    job.outcome["attempt"]["carbon_g"] = 7
+
+    publication.publish([job], db_now())
+
+    assert SyncAttempt.objects.count() == 1
+    assert SyncJob.objects.get().outcome is None

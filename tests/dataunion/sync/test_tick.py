@@ -114,6 +114,18 @@ def test_a_part_of_a_tick_that_breaks_keeps_no_other_from_being_done(caplog: pyt
     assert SyncJob.objects.filter(status="running").count() == 0
 
 
+def test_a_row_that_cannot_be_published_holds_up_no_other_rescue(caplog: pytest.LogCaptureFixture) -> None:
+    hand_in("a")
+    strange = make_job(status="retrying", lease_until=ago(60), outcome={"entry": "no entry"})
+    expire(*claims.claim("akave", limit=1))
+
+    tick.tick()
+
+    assert list(SyncAttempt.objects.values_list("outcome", flat=True)) == ["crashed"]
+    assert SyncJob.objects.filter(status="running").count() == 0
+    assert [r.job for r in caplog.records if r.message == "sync.job.unpublished"] == [str(strange.pk)]
+
+
 # --- nudges
 
 
