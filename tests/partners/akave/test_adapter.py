@@ -276,11 +276,13 @@ class TestVerify:
 
         assert partner.verify(run_steps(partner, make_item())).present is True
 
-    def test_finds_a_flipped_byte(self, make_partner: Make, s3: Server) -> None:
-        s3.faults.arm(Fault(kind="flip_byte"))
+    def test_finds_a_flipped_byte(self, make_partner: Make, bucket_client: Any, stored: Stored) -> None:
         partner = make_partner()
+        done = run_steps(partner, make_item())
+        held = stored()[f"health/{done.saved['key']}"]
+        bucket_client.put_object(Bucket="health", Key=done.saved["key"], Body=held[:-1] + bytes([held[-1] ^ 1]))
 
-        verdict = partner.verify(run_steps(partner, make_item()))
+        verdict = partner.verify(done)
 
         assert verdict.present is False
         assert "other bytes" in verdict.detail
