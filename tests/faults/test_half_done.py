@@ -7,10 +7,12 @@ each half as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings as settings_now
 
 from dataunion import claims, ledger, reconcile, renaming, retries, rotation, stats, vault
 from dataunion.clock import db_now
@@ -28,11 +30,11 @@ from dataunion.models import (
 from dataunion.state import Status
 from dataunion.sync import engine, tick
 from partners.base import Item, SignedTx
-from partners.errors import PermanentError, TransientError
+from partners.errors import TransientError
 from partners.testing import FakePartner
 from tests.dataunion.sync.adapters import partners_of
 from tests.dataunion.work import ago, claim, done, hand_in, service
-from tests.faults.crashes import Point, crashing
+from tests.faults.crashes import Point, Write, crashing
 from tests.faults.elapse import elapse
 
 LONG_S = 1500.0  # longer than any lease, wait and time of grace
@@ -46,11 +48,19 @@ class Named(FakePartner):
 
 
 @pytest.fixture(autouse=True)
-def _partners(settings: Any) -> None:
-    settings.PARTNERS = {
-        **partners_of(second="NeedsAkave"),
-        "akave": {"BACKEND": f"{__name__}.Named", "OPTIONS": {}},
-    }
+def _partners(settings: Any, request: pytest.FixtureRequest) -> None:
+    """Let there be akave alone, since each partner costs each of many rounds; another one where it matters."""
+    second = partners_of(second="NeedsAkave") if "renaming_a_record" in request.node.name else {}
+    settings.VAULT_KEYS = list(settings.VAULT_KEYS)
+    settings.PARTNERS = {**second, "akave": {"BACKEND": f"{__name__}.Named", "OPTIONS": {}}}
+
+
+@dataclass(frozen=True)
+class InWork(Point):
+    """A write to anything but the gates and leases that end by themselves."""
+
+    def means(self, write: Write) -> bool:
+        return super().means(write) and write.table not in ("partners", "taskleases")
 
 
 def wipe() -> None:
@@ -60,10 +70,6 @@ def wipe() -> None:
 
 
 # --- the acts: each makes its ground and returns what is stopped
-
-
-def handing_in() -> Act:
-    return lambda: hand_in("new")
 
 
 def handing_in_many() -> Act:
@@ -86,12 +92,6 @@ def pushing() -> Act:
 def pushing_into_an_error() -> Act:
     hand_in("a")
     service().plan("store", TransientError("akave: store: HTTP 503", http_status=503))
-    return lambda: engine.push("akave")
-
-
-def giving_up() -> Act:
-    hand_in("a")
-    service().plan("store", PermanentError("akave: store: HTTP 400", http_status=400))
     return lambda: engine.push("akave")
 
 
@@ -122,12 +122,6 @@ def reporting_that_it_is_gone() -> Act:
     return lambda: record.update_partner_sync("akave", False, "it is gone")
 
 
-def reporting_without_a_job() -> Act:
-    record = hand_in("a")
-    SyncJob.objects.filter(partner="akave").delete()
-    return lambda: record.update_partner_sync("akave", True, retry_data={"id": "x"})
-
-
 def retrying_all() -> Act:
     hand_in("a")
     SyncJob.objects.filter(partner="akave").update(status="failed", error_class="permanent", changed_at=ago(10))
@@ -145,9 +139,7 @@ def renaming_a_record() -> Act:
 def rotating() -> Act:
     hand_in("a")
     engine.push("akave")
-    from django.conf import settings
-
-    settings.VAULT_KEYS = [vault.new_key(), *settings.VAULT_KEYS]
+    settings_now.VAULT_KEYS = [vault.new_key(), *settings_now.VAULT_KEYS]
     return lambda: list(rotation.rotate())
 
 
@@ -155,12 +147,6 @@ def folding() -> Act:
     hand_in("a")
     hand_in("b")
     return stats.fold
-
-
-def rolling_up() -> Act:
-    pushing_into_an_error()()
-    engine.push("second")
-    return lambda: stats.roll_up(db_now())
 
 
 def auditing_a_missing_job() -> Act:
@@ -199,33 +185,23 @@ def signing() -> Act:
     return sign
 
 
-def keeping_up() -> Act:
-    pushing_into_an_error()()
-    return tick.upkeep
-
-
 ACTS = [
-    handing_in,
     handing_in_many,
     attaching_data,
     pushing,
     pushing_into_an_error,
-    giving_up,
     settling,
     rescuing,
     reporting_on_a_job,
     reporting_that_it_is_gone,
-    reporting_without_a_job,
     retrying_all,
     renaming_a_record,
     rotating,
     folding,
-    rolling_up,
     auditing_a_missing_job,
     auditing_orphans,
     auditing_counters,
     signing,
-    keeping_up,
 ]
 ASKED_AGAIN = [attaching_data]
 
@@ -236,20 +212,19 @@ ASKED_AGAIN = [attaching_data]
 def mend(again: Act | None) -> None:
     """Let time pass, then be clock, audit and workers until nothing moves; what was given up is asked again."""
     elapse(LONG_S)
-    tick.tick()
+    claims.rescue(db_now())
+    retries.advance_all(db_now())
     reconcile.audit(db_now())
     if again:
         again()  # as whoever got no answer does
     for _ in range(4):
         SyncJob.objects.filter(status=Status.FAILED).update(status=Status.PENDING)
-        elapse(LONG_S)
-        claims.rescue(db_now())
-        for name in ("akave", "second"):
+        SyncJob.objects.update(due_at=ago(1))
+        for name in settings_now.PARTNERS:
             engine.push(name)
         if not SyncJob.objects.exists():
             break
     stats.fold()
-    reconcile.audit(db_now())
 
 
 def assert_whole() -> None:
@@ -269,14 +244,13 @@ def assert_whole() -> None:
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
-def test_an_act_that_is_stopped_at_any_write_is_made_whole(act: Callable[[], Act], settings: Any) -> None:
-    settings.VAULT_KEYS = list(settings.VAULT_KEYS)
-    keys, stopped_at = settings.VAULT_KEYS, 0
+def test_an_act_that_is_stopped_at_any_write_is_made_whole(act: Callable[[], Act]) -> None:
+    keys, stopped_at = settings_now.VAULT_KEYS, 0
     while True:
         wipe()
-        settings.VAULT_KEYS = keys
+        settings_now.VAULT_KEYS = keys
         stopped = act()
-        with crashing(Point(number=stopped_at + 1, moment="within")) as trap:
+        with crashing(InWork(number=stopped_at + 1, moment="within")) as trap:
             stopped()
         if not trap.happened:
             break
