@@ -59,7 +59,7 @@ def test_a_job_that_another_claimed_since_it_was_chosen_is_left_to_it() -> None:
     [theirs] = claim()
     before = row(theirs)
 
-    assert claims._lease(chosen, db_now()) == []
+    assert claims._lease(chosen, "mine", db_now()) == []
     assert row(theirs) == before
 
 
