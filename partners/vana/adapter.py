@@ -63,7 +63,8 @@ class VanaPartner(Partner):
         self._tees = HttpClient(partner=name, deadline_s=self.timeout_s - 5, allow_private=private)
         self._services = HttpClient(partner=name, deadline_s=self.timeout_s - 5)
         places = {place: self.config[place] for place in ("registry", "tee_pool", "dlp")}
-        self.client = VanaClient(Rpc(self._node, self.config["rpc_url"], name), partner=name, **places)
+        rpc = Rpc(self._node, self.config["rpc_url"], name)
+        self.client = VanaClient(rpc, partner=name, payer=self._address, **places)
         self._make_steps()
 
     def _make_steps(self) -> None:

@@ -15,7 +15,7 @@ from partners.errors import MisconfiguredError, TransientError
 from partners.vana import abi
 from partners.vana.rpc import Call, Rpc, RpcError
 
-GWEI = 10**9
+GWEI, COIN = 10**9, 10**18  # in wei
 LARGEST = 2**63 - 1  # what a database's integer holds
 NONSENSE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 SEND_ANSWERS = (
@@ -94,10 +94,10 @@ def sensible(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, 
 
 
 class Chain:
-    """One chain behind one node. Thread-safe."""
+    """One chain behind one node, and the account that pays for what we send. Thread-safe."""
 
-    def __init__(self, rpc: Rpc, *, partner: str) -> None:
-        self.rpc, self._partner = rpc, partner
+    def __init__(self, rpc: Rpc, *, partner: str, payer: str) -> None:
+        self.rpc, self._partner, self._payer = rpc, partner, payer
 
     @sensible
     def head(self) -> Head:
@@ -196,20 +196,24 @@ class Chain:
             if re.search(pattern, error.text, re.IGNORECASE):
                 return outcome
         if re.search("insufficient funds", error.text, re.IGNORECASE):
-            raise MisconfiguredError(
-                f"{self._partner}: send: the signer cannot pay for gas and value; fund its address", code="funds"
-            ) from None
+            raise self._poor("send") from None
         raise self.rpc.decide(error) from None
 
     def _refusal(self, error: RpcError, call: dict[str, str], block: str) -> Exception:
         if "insufficient funds" in error.text.lower() or "exceeds allowance" in error.text.lower():
-            return MisconfiguredError(
-                f"{self._partner}: estimate: the signer cannot pay for gas and value; fund its address", code="funds"
-            )
+            return self._poor("estimate")
         if not error.is_revert:
             return self.rpc.decide(error)
         data = error.data or self._revert_data(call, block)
         return Refused(abi.error_name(data))
+
+    def _poor(self, step: str) -> MisconfiguredError:
+        coins = self.balance_wei(self._payer) / COIN
+        return MisconfiguredError(
+            f"{self._partner}: {step}: the signer {self._payer} holds {coins:.6f} of the chain's coin, too little for "
+            "gas and value; fund its address, then resume",
+            code="funds",
+        )
 
     def _revert_data(self, call: dict[str, str], block: str) -> str:
         """Ask again by eth_call, since some nodes leave the data out of an estimate's error."""

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from partners.errors import MisconfiguredError, TransientError
 from partners.vana import abi
+from partners.vana.chain import COIN
 from partners.vana.client import NOT_THE_CONTRACT, VanaClient
 from partners.vana.options import Settings
 from partners.vana.registration import Keys
-
-WEI = 10**18
 
 
 def check(client: VanaClient, settings: Settings, keys: Keys) -> Sequence[str]:
@@ -74,4 +73,4 @@ def _check_balance(client: VanaClient, settings: Settings) -> str:
     wei = client.balance_wei(settings.signer)
     if not wei:
         raise MisconfiguredError(f"{settings.name}: check: the signer {settings.signer} holds nothing; fund it for gas")
-    return f"The signer {settings.signer} holds {wei / WEI:.4f} of the chain's coin."
+    return f"The signer {settings.signer} holds {wei / COIN:.4f} of the chain's coin."

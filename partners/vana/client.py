@@ -56,8 +56,8 @@ class Proof:
 class VanaClient(Chain):
     """Vana's contracts behind one node. Thread-safe."""
 
-    def __init__(self, rpc: Rpc, *, partner: str, registry: str, tee_pool: str, dlp: str) -> None:
-        super().__init__(rpc, partner=partner)
+    def __init__(self, rpc: Rpc, *, partner: str, payer: str, registry: str, tee_pool: str, dlp: str) -> None:
+        super().__init__(rpc, partner=partner, payer=payer)
         self.registry, self.tee_pool, self.dlp = registry, tee_pool, dlp
 
     def read(self, contract: str, function: abi.Function, *arguments: Any) -> Any:

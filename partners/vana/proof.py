@@ -13,7 +13,7 @@ from partners.vana.chain import LARGEST, Action, Receipt, Refused
 from partners.vana.client import CANCELED, COMPLETED, SUBMITTED, Job, Proof, VanaClient
 from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
 from partners.vana.options import Settings
-from partners.vana.registration import Keys, is_same
+from partners.vana.registration import PAUSED, Keys, is_same, paused
 from partners.vana.signature import find_signer
 
 SEED = "Please sign to retrieve your encryption key"
@@ -55,6 +55,8 @@ class ProofRequest:
     def refuse(self, refused: Refused) -> PartnerError:
         """Say what a refusal of the TeePool asks for."""
         where = f"{self.settings.name}: request_proof: the TeePool refused"
+        if refused.name == PAUSED:
+            return paused(where, self.settings)
         if refused.name == "NoActiveTee":
             return TransientError(f"{where}, no TEE is active; Vana must add one", code=refused.name)
         if refused.name == "CancelDelayNotPassed":

@@ -29,6 +29,16 @@ FILE_FACTS = (
 )
 
 
+PAUSED = "EnforcedPause"
+PAUSED_POLLS = 10  # how often a paused contract is asked less than a transaction
+
+
+def paused(where: str, settings: Settings) -> TransientError:
+    """Return what a contract that Vana paused asks for: peace, and no attempt is spent however long it lasts."""
+    message = f"{where}, it is paused by Vana; tried again later"
+    return TransientError(message, retry_after_s=PAUSED_POLLS * settings.poll_s, code=PAUSED)
+
+
 def is_same(one: str, other: str) -> bool:
     """Compare two addresses; checksummed or not is the same."""
     return one.lower() == other.lower()
@@ -163,8 +173,8 @@ class Registration:
     def refuse(self, refused: Refused) -> PartnerError:
         """Say what a refusal of the registry asks for."""
         where = f"{self.settings.name}: register: the registry refused"
-        if refused.name == "EnforcedPause":
-            return TransientError(f"{where}, it is paused by Vana; tried again later", code=refused.name)
+        if refused.name == PAUSED:
+            return paused(where, self.settings)
         if refused.name == "FileUrlAlreadyUsed":
             return TransientError(f"{where}, the URL was registered this moment; looking again", code=refused.name)
         if refused.name == "InvalidSchemaId" or (not refused.name and self.settings.schema_id):

@@ -10,6 +10,7 @@ from partners.vana import abi
 from partners.vana.chain import Action, Receipt, Refused
 from partners.vana.client import VanaClient
 from partners.vana.options import Settings
+from partners.vana.registration import PAUSED, paused
 
 WORD = 66  # 0x and the 32 bytes of the only value that the event holds
 
@@ -48,5 +49,7 @@ class Reward:
         if refused.name in ("InvalidProof", "InvalidScore", "InvalidAttestator"):
             message = f"{where} the proof: {refused.name}; ask the DLP's owner, asking again cannot help"
             return PermanentError(message, kind="proof", code=refused.name)
+        if refused.name == PAUSED:
+            return paused(where, self.settings)
         cause = refused.name or "without a reason"
         return TransientError(f"{where}: {cause}; perhaps its funds are used up", code=refused.name)

@@ -10,7 +10,7 @@ from partners.vana import abi
 from partners.vana.chain import Action, Receipt, Refused
 from partners.vana.client import VanaClient
 from partners.vana.options import Settings
-from partners.vana.registration import is_same
+from partners.vana.registration import PAUSED, is_same, paused
 
 BLANKED = (
     "The registration, its URL and the blanked keys stay in the chain's history; whoever holds the DLP's or the "
@@ -48,6 +48,8 @@ class Withdrawal:
 
     def refuse(self, refused: Refused) -> PartnerError:
         """Try again later, whatever it is."""
+        if refused.name == PAUSED:
+            return paused(f"{self.settings.name}: withdraw: the registry refused", self.settings)
         cause = refused.name or "without a reason"
         return TransientError(f"{self.settings.name}: withdraw: the registry refused: {cause}", code=refused.name)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dataunion import claims, roster
@@ -106,6 +107,10 @@ class Way:
         jobs = SyncJob.objects.filter(partner="vana")
         return (jobs.filter(record=record) if record else jobs).get()
 
+    def jobs(self) -> list[SyncJob]:
+        """Return Vana's open jobs."""
+        return list(SyncJob.objects.filter(partner="vana"))
+
     def records(self) -> list[DataUnion]:
         """Return all records, in the order in which they came."""
         return list(DataUnion.objects.order_by("pk"))
@@ -196,6 +201,21 @@ class Way:
         """Have somebody else register a URL; return the transaction's hash."""
         owner = key_address(self.chain.keys["stranger"])
         return self.transact("stranger", abi.ADD_FILE.encode(url, owner, []), to=self.addresses.registry, gwei=gwei)
+
+    def mined(self, tx_hash: str) -> Any:
+        """Return a transaction as its block holds it, which knows whether it succeeded."""
+        found = self.node.find_mined(tx_hash)
+        assert found is not None
+        return found[2]
+
+    @contextmanager
+    def paused(self, contract: str) -> Iterator[None]:
+        """Have Vana pause a contract as long as this lasts."""
+        self.sandboxes.ask_chain("sandbox_pause", contract, True)
+        try:
+            yield
+        finally:
+            self.sandboxes.ask_chain("sandbox_pause", contract, False)
 
     def set_balance(self, wei: int) -> None:
         """Give the signer exactly so much."""

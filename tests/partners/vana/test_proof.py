@@ -328,7 +328,7 @@ def test_a_paused_pool_is_tried_again(world: World, registered: Flow) -> None:
     [refused] = ask(partner, "prepare_request_proof", [item])
 
     assert isinstance(refused, TransientError)
-    assert refused.code == "EnforcedPause"
+    assert (refused.code, refused.retry_after_s) == ("EnforcedPause", 0.1)
 
 
 def test_a_request_may_not_be_cancelled_too_early(world: World) -> None:

@@ -85,7 +85,7 @@ def test_a_paused_dlp_is_tried_again(world: World, proved: Flow) -> None:
     [refused] = ask(partner, "prepare_reward", [item])
 
     assert isinstance(refused, TransientError)
-    assert refused.code == "EnforcedPause"
+    assert (refused.code, refused.retry_after_s) == ("EnforcedPause", 0.1)
 
 
 def test_a_receipt_without_our_reward_is_looked_at_again(proved: Flow) -> None:

@@ -20,6 +20,7 @@ from tests.partners.wire import answer
 HERE, SIGNER = "0x" + "22" * 20, "0x" + "33" * 20
 HUGE = 2**63
 Make = Callable[..., VanaClient]
+BALANCE = {"result": "0x5"}
 BLOCK = {"number": "0x10", "timestamp": "0x20", "baseFeePerGas": "0x3b9aca00"}
 
 
@@ -31,7 +32,9 @@ def node() -> Iterator[Make]:
     def start(told: dict[str, Any] | bytes) -> VanaClient:
         wire, http = start_node(told), HttpClient(partner="vana", deadline_s=2)
         started.extend([wire.stop, http.close])
-        return VanaClient(Rpc(http, wire.url, "vana"), partner="vana", registry=HERE, tee_pool=HERE, dlp=HERE)
+        return VanaClient(
+            Rpc(http, wire.url, "vana"), partner="vana", payer=HERE, registry=HERE, tee_pool=HERE, dlp=HERE
+        )
 
     yield start
     for stop in started:
@@ -64,7 +67,7 @@ def test_a_nodes_refusal_of_a_broadcast_is_understood(node: Make, message: str, 
 )
 def test_other_refusals_of_a_broadcast_are_raised(node: Make, message: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
-        node({"eth_sendRawTransaction": error(message)}).send(b"\x02")
+        node({"eth_sendRawTransaction": error(message), "eth_getBalance": BALANCE}).send(b"\x02")
 
 
 def test_a_nodes_message_is_shown_without_what_it_quotes(node: Make) -> None:
@@ -126,7 +129,9 @@ def test_an_estimate_that_the_node_refuses_is_no_refusal_of_the_contract(
     node: Make, message: str, kind: type[Exception]
 ) -> None:
     with pytest.raises(kind):
-        node({"eth_estimateGas": error(message)}).estimate(SIGNER, Action(to=HERE, data="0x"))
+        node({"eth_estimateGas": error(message), "eth_getBalance": BALANCE}).estimate(
+            SIGNER, Action(to=HERE, data="0x")
+        )
 
 
 def test_a_node_without_tips_gets_one_gwei(node: Make) -> None:

@@ -309,6 +309,7 @@ def test_a_signer_without_money_stops_the_partner(world: World) -> None:
         world.answer(partner, "send_register", item)
 
     assert caught.value.code == "funds"
+    assert f"the signer {partner.signer} holds 0.000000 of the chain's coin" in caught.value.message
 
 
 def test_only_so_many_are_on_their_way_at_once(world: World) -> None:
