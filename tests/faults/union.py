@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Min
@@ -16,6 +16,7 @@ from dataunion.models import NEVER, DataUnion, Partner, SyncAttempt, SyncJob
 from dataunion.state import CLAIMABLE, FAILING, Status
 from dataunion.sync import engine
 from dataunion.sync.tick import tick, upkeep
+from partners.breaker import Breaker
 from tests.faults.elapse import elapse
 from tests.faults.oracle import MARKER, Evidence, assert_nothing_violated
 from tests.flows.sandboxes import Sandboxes
@@ -77,10 +78,8 @@ class Union:
     def wait_for_next(self, *partners: str) -> None:
         """Pass the time until something is due; less where a chain has to go on in real time."""
         now = db_now()
-        due = SyncJob.objects.filter(partner__in=partners, status__in=CLAIMABLE).aggregate(at=Min("due_at"))["at"]
         held = SyncJob.objects.filter(lease_until__gt=NEVER).aggregate(at=Min("lease_until"))["at"]
-        calm = Partner.objects.filter(name__in=partners, not_before__gt=now).aggregate(at=Min("not_before"))["at"]
-        moments = [moment for moment in (due, held, calm) if moment is not None]
+        moments = [moment for moment in (held, *map(_next, Partner.objects.filter(name__in=partners))) if moment]
         wait_s = max(0.0, min((moment - now).total_seconds() for moment in moments)) if moments else 0.0
         elapse(max(wait_s + 0.01, _STEP_S))
         time.sleep(0.02)
@@ -113,3 +112,11 @@ class Union:
     def check(self, **fields: Any) -> None:
         """Ask the oracle."""
         assert_nothing_violated(self.evidence(**fields))
+
+
+def _next(partner: Partner) -> datetime | None:
+    """Return when a job of this partner can be claimed: due, and the partner neither at peace nor thought down."""
+    jobs = SyncJob.objects.filter(partner=partner.name, status__in=CLAIMABLE)
+    due: datetime | None = jobs.aggregate(at=Min("due_at"))["at"]
+    shut_until = Breaker.load(partner.breaker).reopens_at() or NEVER
+    return due and max(due, partner.not_before, shut_until)
