@@ -100,7 +100,7 @@ def test_a_claim_while_closed_is_no_probe():
 
 
 def test_a_probe_handed_back_unused_lets_the_next_go():
-    breaker = opened().probe_taken(at(30)).record(at(31), 0, 0)
+    breaker = opened().probe_taken(at(30), "worker").record(at(31), 0, 0, "worker")
 
     assert breaker == opened()
     assert (breaker.state(at(31)), breaker.admits(at(31), 5)) == (HALF_OPEN, 1)
@@ -172,7 +172,7 @@ def test_it_drains_slowly_after_a_good_probe():
 
 
 def test_a_good_probe_leaves_nothing_of_the_outage_but_the_pace():
-    assert draining() == Breaker(pace=1, trips=1)
+    assert opened().probe_taken(at(30), "worker").record(at(31), 1, 0, "worker") == Breaker(pace=1, trips=1)
 
 
 def test_the_fastest_pace_is_still_a_pace():
