@@ -18,6 +18,8 @@ from partners.sandbox import wire
 from partners.sandbox.control import Entry, Hangup, Sandbox, Server, html_response, json_response, retry_after
 from partners.sandbox.faults import Fault
 
+TAKEN_IN = frozenset({"hook_lost_response", "hook_hold"}) | wire.KINDS - {"redirect"}  # only the answer is spoilt
+
 
 class Receiver(Sandbox):
     """Takes in every signed POST, at any path. A fault's subject is the webhook-id."""
@@ -65,7 +67,7 @@ class Receiver(Sandbox):
         fault = self.faults.take(self.kinds, webhook_id)
         if fault is not None:
             self.log.complete(entry, fault=fault.kind)
-            if fault.kind not in ("hook_lost_response", "hook_hold"):
+            if fault.kind not in TAKEN_IN:
                 return self._misbehave(request, fault, entry)
         try:
             self._webhook.verify(body, dict(request.headers), json_parse=False)
@@ -73,21 +75,22 @@ class Receiver(Sandbox):
             return json_response({"error": "the signature is missing, too old or wrong"}, 401)
         with self._lock:
             self._received.setdefault(webhook_id, []).append(body.decode())
-        if fault is not None:
-            self._keep_answer(fault, entry)
-        return Response(status=204)
+        return Response(status=204) if fault is None else self._spoil_answer(request, fault, entry)
 
-    def _keep_answer(self, fault: Fault, entry: Entry) -> None:
-        """Lose the answer to a delivery that was taken in, or let it wait."""
+    def _spoil_answer(self, request: Request, fault: Fault, entry: Entry) -> Response:
+        """Lose the answer to a delivery that was taken in, let it wait, or make it a strange one."""
+        if fault.kind in wire.KINDS:
+            return wire.answer(self, request, fault, entry)
         if fault.kind == "hook_lost_response":
             raise Hangup
         self.log.complete(entry, held=True)
         self.hold(fault.seconds)
         self.log.complete(entry, held=False)
+        return Response(status=204)
 
     def _misbehave(self, request: Request, fault: Fault, entry: Entry) -> Response:
         """Commit a fault that keeps the delivery from being taken in."""
-        if fault.kind in wire.KINDS:
+        if fault.kind == "redirect":
             return wire.answer(self, request, fault, entry)
         if fault.kind == "hook_drip":
             return self.drip(request, Response(status=204), fault.seconds or 1.0)

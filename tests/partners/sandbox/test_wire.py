@@ -7,22 +7,32 @@ import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import requests
+from standardwebhooks import Webhook
 
 from partners.sandbox.faults import Fault
 from partners.sandbox.wire import GIGABYTE, METADATA_SERVICE
 
 MEGABYTE = 1 << 20
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def signed() -> dict[str, str]:
+    """Return the headers of a delivery of {} under the receiver's secret."""
+    at = datetime.now(tz=UTC)
+    signature = Webhook(SECRET).sign("msg_1", at, "{}")
+    return {"webhook-id": "msg_1", "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
 
 
 @contextmanager
 def ask(server: Any) -> Iterator[http.client.HTTPResponse]:
     """POST to the receiver; the answer's body is not read yet."""
     with closing(http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)) as connection:
-        connection.request("POST", "/hook", b"{}", {"webhook-id": "msg_1"})
+        connection.request("POST", "/hook", b"{}", signed())
         with connection.getresponse() as answer:
             yield answer
 
@@ -121,3 +131,11 @@ def test_the_receivers_secret_can_change(receiver: Any) -> None:
 
     with ask(receiver) as answer:
         assert answer.status == 401
+
+
+def test_a_receiver_takes_in_what_it_answers_strangely(receiver: Any) -> None:
+    receiver.faults.arm(Fault(kind="short_answer"))
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        requests.post(f"{receiver.url}/hook", "{}", headers=signed(), timeout=5)
+
+    assert receiver.view("received") == {"msg_1": ["{}"]}
