@@ -10,10 +10,10 @@ from celery import current_app
 
 from dataunion import claims, stats
 from dataunion.clock import db_now
-from dataunion.models import Counters, DataUnion, HourStat, RetryRun, SyncAttempt, SyncJob, TaskLease
+from dataunion.models import Counters, DataUnion, HourStat, Partner, RetryRun, SyncAttempt, SyncJob, TaskLease
 from dataunion.sync import dispatch, tick
 from tests.dataunion.sync.nudges import Nudges
-from tests.dataunion.work import ago, ahead, at_once, expire, hand_in, make_job, set_partner, settings_of
+from tests.dataunion.work import ago, ahead, at_once, expire, hand_in, make_job, seconds_to, set_partner, settings_of
 from tests.factories import SyncAttemptFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,9 +78,10 @@ def test_of_many_who_tick_at_once_the_work_is_done_once() -> None:
 # --- a tick
 
 
-def test_a_tick_rescues_folds_and_takes_runs_further() -> None:
+def test_a_tick_rescues_folds_and_takes_runs_further(caplog: pytest.LogCaptureFixture) -> None:
     hand_in("a")
-    expire(*claims.claim("akave", limit=1))
+    [job] = claims.claim("akave", limit=1)
+    expire(job)
     make_job(status="failed", changed_at=ago(60))
     RetryRun.objects.create(filter={"partner": "akave", "status": "failed"}, asked_by="ann")
 
@@ -90,6 +91,30 @@ def test_a_tick_rescues_folds_and_takes_runs_further() -> None:
     assert SyncJob.objects.filter(status="failed").count() == 0
     assert stats.fold() == 0
     assert RetryRun.objects.get().state == "done"
+    [told] = [r for r in caplog.records if r.message == "sync.job.rescued"]
+    assert (told.partner, told.job, told.crashes) == ("akave", str(job.pk), 1)
+
+
+def test_a_tick_nudges_where_work_is_due(nudges: Nudges) -> None:
+    make_job()
+    set_partner()
+
+    tick.tick()
+
+    assert nudges.sent() == [("akave", "sync.fake")]
+
+
+def test_a_tick_brings_nearer_what_a_clock_that_ran_ahead_put_off(caplog: pytest.LogCaptureFixture) -> None:
+    job = make_job(changed_at=ahead(3600), due_at=ahead(7200))
+    set_partner(not_before=ahead(5400))
+
+    tick.tick()
+
+    job.refresh_from_db()
+    assert 3590 < seconds_to(job) <= 3600
+    assert 1790 < (Partner.objects.get(name="akave").not_before - db_now()).total_seconds() <= 1800
+    [told] = [r for r in caplog.records if r.message == "clock.went.back"]
+    assert 3590 <= told.seconds <= 3600
 
 
 def test_a_tick_that_another_worker_holds_does_nothing() -> None:
