@@ -18,13 +18,13 @@ _KEPT = timedelta(hours=22)  # attempts are kept for a day at least
 
 
 def choose_hours(now: datetime, random: Random) -> list[datetime]:
-    """Return hours to look at: this one, the one before, and one from anywhere."""
+    """Return hours to look at: the one before this, and one from anywhere."""
     first = HourStat.objects.aggregate(first=Min("hour"))["first"]
     if first is None:
         return []
     this = _floor(now)
     anywhere = _floor(first + random.random() * (this - first))
-    return sorted({this, this - _HOUR, anywhere})
+    return sorted({this - _HOUR, anywhere})
 
 
 def all_hours() -> Iterator[datetime]:
