@@ -17,15 +17,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import Error
+from django.db import Error, IntegrityError, transaction
 from django.db.models import BinaryField, Case, F, Q, QuerySet, When
 
 from dataunion import gate, vault
 from dataunion.conf import conf
 from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncAttempt, SyncJob, has_ended
 from dataunion.models.expressions import literal
-from dataunion.publication import in_one_transaction, publish
-from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, REOPENABLE, Attempt, Outcome, Status
+from dataunion.publication import in_one_transaction, publish, write_entry
+from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, REOPENABLE, Attempt, Outcome, PartnerEntry, Status
 from partners.base import PUSH
 
 _POISON_CRASHES = 2
@@ -285,6 +285,36 @@ def forget_attempts(job: SyncJob) -> None:
 
 
 # --- from outside ----------------------------------------------------------------------------------------------------
+
+
+def make_job(record: DataUnion, partner: str, entry: PartnerEntry, *, trigger: str, now: datetime) -> SyncJob | None:
+    """Make the job that a record without one is to have, in hand; None when its entry is no longer as it was read.
+
+    That is decided by one conditional write, which gives the entry the job's fence; until then nobody can claim it.
+    """
+    job = SyncJob(
+        record=record,
+        partner=partner,
+        user_hash=record.user_hash,
+        data_type=record.data_type,
+        trigger=trigger,
+        runs=entry.attempts,
+        fence=entry.fence + 1,
+        saved=vault.from_text(entry.retry_data) if entry.retry_data else None,
+        due_at=now,
+        created_at=now,
+        changed_at=now,
+        lease_until=now + timedelta(seconds=conf().sync_lease_s),
+    )
+    try:
+        with transaction.atomic():
+            job.save(force_insert=True)
+    except IntegrityError:
+        return None
+    if write_entry(record.pk, partner, {"fence": job.fence}, now, exact_fence=entry.fence):
+        return job
+    SyncJob.objects.filter(pk=job.pk, fence=job.fence, status=job.status).delete()
+    return None
 
 
 def reopen(jobs: QuerySet[SyncJob], *, trigger: str, priority: int, now: datetime) -> int:

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
-
 from dataunion import claims, roster, vault
 from dataunion.clock import db_now
 from dataunion.conf import conf
@@ -115,32 +113,7 @@ def _report_synced(record: DataUnion, partner: str, entry: PartnerEntry, sealed:
 def _report_unsynced(
     record: DataUnion, partner: str, entry: PartnerEntry, error: str | None, sealed: bytes | None, now: datetime
 ) -> bool:
-    kept = vault.from_text(entry.retry_data) if entry.retry_data else None
-    job = SyncJob(
-        record=record,
-        partner=partner,
-        user_hash=record.user_hash,
-        data_type=record.data_type,
-        status=_status(False, error),
-        trigger="report",
-        runs=entry.attempts,
-        fence=entry.fence + 1,
-        saved=sealed if sealed is not None else kept,
-        error_class="reported" if error else "",
-        error_message=error or "",
-        outcome=_outcome(False, error, now),
-        due_at=now,
-        created_at=now,
-        changed_at=now,
-        lease_until=now + timedelta(seconds=conf().sync_lease_s),
-    )
-    try:
-        with transaction.atomic():
-            job.save(force_insert=True)
-            publish([job], now)
-            if DataUnion.objects.get(pk=record.pk).entry(partner).fence > job.fence:
-                SyncJob.objects.filter(pk=job.pk, fence=job.fence).delete()  # somebody reported after our look
-                return False
-    except IntegrityError:
-        return False
-    return True
+    """Make the job, then say it there: so nobody's word is overwritten that came since the entry was read."""
+    with in_one_transaction():
+        job = claims.make_job(record, partner, entry, trigger="report", now=now)
+        return job is not None and _report_on_job(job, entry, False, error, sealed, now)

@@ -6,13 +6,11 @@ is decided whether the record changed meanwhile; a report that comes later finds
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from dataunion import vault
-from dataunion.conf import conf
+from dataunion import claims
 from dataunion.models import NEVER, DataUnion, SyncJob
 from dataunion.publication import write_entry
 from dataunion.state import PartnerEntry, Status
@@ -20,39 +18,22 @@ from dataunion.state import PartnerEntry, Status
 
 def make_job(record: DataUnion, partner: str, entry: PartnerEntry, now: datetime) -> bool:
     """Make the job that is missing for this entry; False when the record changed since it was read."""
-    job = SyncJob(
-        record=record,
-        partner=partner,
-        user_hash=record.user_hash,
-        data_type=record.data_type,
-        trigger="audit",
-        runs=entry.attempts,
-        fence=entry.fence + 1,
-        saved=vault.from_text(entry.retry_data) if entry.retry_data else None,
-        due_at=now,
-        lease_until=now + timedelta(seconds=conf().sync_lease_s),
-    )
-    try:
-        with transaction.atomic():
-            job.save(force_insert=True)
-    except IntegrityError:
-        return False
-    if write_entry(record.pk, partner, {"fence": job.fence}, now, exact_fence=entry.fence):
-        return _let_go(job)
-    _same(job).delete()
-    return False
+    job = claims.make_job(record, partner, entry, trigger="audit", now=now)
+    return job is not None and _let_go(job)
 
 
 def confirm(job: SyncJob, now: datetime) -> bool:
-    """Finish what `make_job` began for a job whose lease has run out, or undo it; False when it is not needed."""
+    """Finish what `make_job` began for a job whose lease has run out, or undo it; False when it is not needed.
+
+    At a final entry the job is a report's that died before it said its word: nobody was told that it was heard.
+    """
     record = DataUnion.objects.filter(pk=job.record_id).first()
     if record is None or job.partner not in record.partners:
         return _let_go(job)  # other repairs find it when nobody holds it
-    entry = record.entry(job.partner)
-    if entry.fence > job.fence or (entry.is_synced and entry.fence == job.fence):
+    entry, changes = record.entry(job.partner), {"fence": job.fence}
+    if entry.fence > job.fence or entry.is_synced or entry.withdrawn_at:
         return bool(_same(job).delete()[0])
-    is_behind = entry.fence < job.fence and not entry.is_synced
-    if is_behind and not write_entry(record.pk, job.partner, {"fence": job.fence}, now, exact_fence=entry.fence):
+    if entry.fence < job.fence and not write_entry(record.pk, job.partner, changes, now, exact_fence=entry.fence):
         return False
     return _let_go(job)
 

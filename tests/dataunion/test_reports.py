@@ -150,7 +150,7 @@ def test_false_with_an_error_opens_work_again_as_failed() -> None:
     record.update_partner_sync("akave", False, "The object is gone.")
 
     job, entry = job_of(record), record.entry("akave")
-    assert (job.status, job.fence, job.runs, job.trigger) == (Status.FAILED, before.fence + 1, 1, "report")
+    assert (job.status, job.fence, job.runs, job.trigger) == (Status.FAILED, before.fence + 2, 1, "report")
     assert (entry.is_synced, entry.error_message, entry.fence) == (False, "The object is gone.", job.fence)
     assert (job.outcome, job.lease_until) == (None, NEVER)
 

@@ -1,5 +1,7 @@
 """Stops the program before, within or after a named write: a worker by SIGKILL, a test's own thread by Crash.
 
+Or holds it there while another one does something, and lets it go on: a worker that was slow, not dead.
+
 A point is "TABLE[.COLUMN] insert|update|delete|any NUMBER [before|within|after]". A column narrows updates to those
 that give it a value: "syncjobs.outcome update 1" is the commit point of a move. "within" is for statements of many
 rows where these are not atomic (MongoDB): the first row is written, then it stops; elsewhere it means "before".
@@ -102,7 +104,23 @@ class Trap:
             return self.seen == self.point.number
 
 
-# --- the two uses
+class Pause(Trap):
+    """A trap in which nobody dies: what was stopped goes on afterwards."""
+
+    def run(self, write: Write, execute: Callable[[], Any], execute_first: Callable[[], Any] | None = None) -> Any:
+        """Execute a write, before or after which something else happens."""
+        if not self._is_it(write):
+            return execute()
+        self.happened = True
+        if self.point.moment == "after":
+            result = execute()
+            self._stop()
+            return result
+        self._stop()
+        return execute()
+
+
+# --- the uses
 
 
 def arm_from_environment() -> None:
@@ -149,6 +167,38 @@ def _raise() -> None:
 def crash_before(number: int) -> AbstractContextManager[Trap]:
     """Let this thread's program die before its `number`-th write to any table."""
     return crashing(Point(number=number))
+
+
+@contextmanager
+def meanwhile(point: Point | str, act: Callable[[], Any]) -> Iterator[Trap]:
+    """Let this thread's program wait at a point while `act` is done in another thread, on a connection of its own.
+
+    Only where no transaction is open: SQLite would let `act` wait for its end.
+    """
+    failed: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            act()
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    def stop() -> None:
+        other = threading.Thread(target=do)
+        other.start()
+        other.join()
+
+    pause = Pause(Point.parse(point) if isinstance(point, str) else point, stop)
+    connection.ensure_connection()
+    unwatch = _watch(connection, pause)
+    try:
+        yield pause
+    finally:
+        unwatch()
+    if failed:
+        raise failed[0]
 
 
 # --- at the connection

@@ -15,7 +15,7 @@ from dataunion import claims
 from dataunion.clock import db_now
 from dataunion.models import DataUnion, SyncAttempt, SyncJob
 from tests.dataunion.work import done, hand_in, set_partner
-from tests.faults.crashes import VARIABLE, Crash, Point, crash_before, crashing
+from tests.faults.crashes import VARIABLE, Crash, Point, crash_before, crashing, meanwhile
 from tests.flows.house import ROOT
 
 WORK = "import django; django.setup(); from dataunion.sync import engine; engine.push('akave')"
@@ -135,6 +135,18 @@ def test_the_connection_is_as_before_afterwards() -> None:
     SyncJob.objects.update(runs=8)
 
     assert set(SyncJob.objects.values_list("runs", flat=True)) == {8}
+
+
+def test_what_happens_meanwhile_happens_between_two_writes() -> None:
+    hand_in()
+    seen: list[Any] = []
+
+    with meanwhile("syncjobs update 2", lambda: seen.append(sorted(SyncJob.objects.values_list("runs", "crashes")))):
+        SyncJob.objects.update(runs=7)
+        SyncJob.objects.update(crashes=1)
+
+    assert seen == [[(7, 0), (7, 0)]]
+    assert sorted(SyncJob.objects.values_list("runs", "crashes")) == [(7, 1), (7, 1)]
 
 
 def test_a_crash_of_somebody_else_is_not_taken_for_ours() -> None:

@@ -16,6 +16,7 @@ from dataunion.state import Status
 from dataunion.sync import engine
 from tests.dataunion.sync.adapters import partners_of
 from tests.dataunion.work import ago, at_once, expire, hand_in, job_of, set_partner
+from tests.factories import SYNCED_AT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,6 +93,16 @@ def test_a_job_that_an_audit_died_over_goes_where_the_record_was_synced_since() 
 
     assert audit().repaired == {Kind.HELD: 1}
     assert SyncJob.objects.filter(partner="akave").count() == 0
+
+
+@pytest.mark.parametrize("final", [{"is_synced": True}, {"withdrawn_at": SYNCED_AT}])
+def test_a_job_that_a_report_died_over_goes_and_the_entry_stays(final: dict[str, Any]) -> None:
+    held_by_nobody()
+    set_entry(fence=3, **final)
+    before = entry()
+
+    assert audit().repaired == {Kind.HELD: 1}
+    assert (SyncJob.objects.filter(partner="akave").count(), entry()) == (0, before)
 
 
 def test_a_job_that_is_being_made_is_claimed_by_nobody() -> None:
