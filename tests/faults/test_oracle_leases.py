@@ -243,3 +243,11 @@ def test_a_chronicle_leaves_nothing_behind(database: str) -> None:
 
     with Chronicle() as running:
         assert running.changes() == []
+
+
+def test_a_job_that_begins_below_the_first_may_be_taken_back_at_once(chronicle: Chronicle, record: DataUnion) -> None:
+    engine.push("akave")
+    job = SyncJob.objects.create(record=record, partner="akave", user_hash="user-1", data_type="health", fence=2)
+    job.delete()
+
+    assert found(chronicle) == []

@@ -48,7 +48,13 @@ def check_changes(changes: Iterable[Change]) -> Iterator[Violation]:
     judge = _Judge()
     for change in changes:
         for what in judge.find(change):
-            yield Violation("I4", f"{change.table} {change.key} at {change.at:%H:%M:%S.%f}: {what}")
+            yield _violation(change, what)
+    for change, what in judge.below.values():
+        yield _violation(change, what)
+
+
+def _violation(change: Change, what: str) -> Violation:
+    return Violation("I4", f"{change.table} {change.key} at {change.at:%H:%M:%S.%f}: {what}")
 
 
 class _Judge:
@@ -57,6 +63,8 @@ class _Judge:
     def __init__(self) -> None:
         self._tokens: set[tuple[str, str]] = set()  # job, token
         self._highest: dict[tuple[str, str], int] = {}  # fence in a worker's or publisher's hand, by record, partner
+        # New jobs with a fence of the past: right if whoever lost a race takes them back, before anybody has them.
+        self.below: dict[str, tuple[Change, str]] = {}
 
     def find(self, change: Change) -> list[str]:
         """Return what is wrong with this write."""
@@ -69,11 +77,13 @@ class _Judge:
     def _job(self, change: Change) -> Iterator[str]:
         old, new = change.old, change.new
         if new is None:
+            self.below.pop(change.key, None)
             return
         place = (str(new["record_id"]), str(new["partner"]))
         if old is None:
             if new["fence"] <= self._highest.get(place, 0):
-                yield f"a new job has fence {new['fence']}, one before it had {self._highest[place]}"
+                what = f"a new job has fence {new['fence']}, one before it had {self._highest[place]}"
+                self.below[change.key] = (change, what)
         elif new["fence"] < old["fence"]:
             yield f"the fence fell from {old['fence']} to {new['fence']}"
         elif new["fence"] == old["fence"]:
@@ -86,6 +96,8 @@ class _Judge:
             self._highest[place] = max(new["fence"], self._highest.get(place, 0))
 
     def _claim(self, key: str, old: Row, new: Row) -> Iterator[str]:
+        if key in self.below:
+            yield f"claimed, and {self.below[key][1]}"
         if new["fence"] != old["fence"] + 1:
             yield f"a claim raised the fence from {old['fence']} to {new['fence']}"
         if old["status"] not in CLAIMABLE:
