@@ -46,7 +46,11 @@ def _is_green(sabotages: Sequence[Sabotage], clean: Path, threads: ThreadPoolExe
     tests = sorted({test for sabotage in sabotages for test in sabotage.fails})
     size = -(-len(tests) // parts)
     runs = [threads.submit(workshop.run_tests, tests[at : at + size], clean) for at in range(0, len(tests), size)]
-    wrong = {test: said for run in runs for test, said in run.result().items() if said != "passed"}
+    try:
+        wrong = {test: said for run in runs for test, said in run.result().items() if said != "passed"}
+    except BadPatchError as error:
+        print(f"sabotage: before anything was taken away: {error}", flush=True)
+        return False
     for test, said in wrong.items():
         print(f"sabotage: {test}: {said} before anything was taken away; mend the test or its name", flush=True)
     if not wrong:
