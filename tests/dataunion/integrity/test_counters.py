@@ -38,14 +38,14 @@ def counts() -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("_three_counted")
-@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+@pytest.mark.parametrize("limit", [1, 3])
 def test_right_counters_are_left_alone(limit: int) -> None:
     assert recount(limit).repaired == {}
     assert (counts(), Counters.objects.get().recounts) == (RIGHT, 0)
 
 
 @pytest.mark.usefixtures("_three_counted")
-@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+@pytest.mark.parametrize("limit", [2, 3])
 @pytest.mark.parametrize(
     "wrong",
     [
