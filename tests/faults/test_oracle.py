@@ -127,7 +127,6 @@ STUCK: dict[str, dict[str, Any]] = {
     "without a due time": {"status": "retrying", "due_at": NEVER},
     "done, never finished": {"status": "done"},
     "running, held by nobody": {"status": "running", "lease_token": "token"},
-    "held, with nothing to publish": {"lease_until": NEVER + timedelta(days=1)},
     "an outcome nobody will publish": {"outcome": {"entry": {}, "attempt": None, "refs": []}},
 }
 
@@ -146,6 +145,7 @@ UNFINISHED: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
     "still running": ({"status": "running", "lease_token": "token"}, {"lease_until": 30}),
     "a done job": ({"status": "done", "outcome": OUTCOME}, {"lease_until": 30}),
     "an outcome unpublished": ({"outcome": OUTCOME}, {"lease_until": 30}),
+    "held, with nothing to publish": ({}, {"lease_until": 30}),
     "another error than its entry's": ({"error_message": "something else"}, {}),
 }
 

@@ -53,8 +53,6 @@ def _job_is_sound(world: World, side: Side) -> Iterator[str]:
     if job.status == Status.DONE and (job.outcome is None or not is_held):
         yield "done, and nobody will ever finish it"
     if job.status not in (Status.RUNNING, Status.DONE):
-        if is_held and job.outcome is None:
-            yield f"{job.status} and held, with nothing to publish: nobody can claim it"
         if not is_held and job.outcome is not None:
             yield f"{job.status} with an outcome that nobody will publish"
     if job.status in FAILING and not (job.error_class and job.error_message):
@@ -94,6 +92,8 @@ def _nothing_half_done(side: Side) -> Iterator[str]:
         yield "a done job was left"
     elif job.outcome is not None:
         yield "an outcome was left unpublished"
+    elif job.status != Status.RUNNING and job.lease_until > NEVER:
+        yield f"{job.status} and held, with nothing to publish: nobody can claim it"
     elif job.status in FAILING and side.entry.error_message != (job.error_message or None):
         yield "the entry tells of another error than its job"
 
