@@ -8,3 +8,5 @@ from tests.flows.settings import *  # noqa: F403
 crashes.arm_from_environment()
 unsure.arm_from_environment()
 clocks.shift_from_environment(os.environ)
+if "FAULTS_BUSY_S" in os.environ:  # how long this process waits for a locked SQLite file
+    DATABASES["default"]["OPTIONS"]["timeout"] = float(os.environ["FAULTS_BUSY_S"])  # noqa: F405
