@@ -52,9 +52,8 @@ def _job_is_sound(world: World, side: Side) -> Iterator[str]:
         yield "running without a lease: nobody will ever take it back"
     if job.status == Status.DONE and (job.outcome is None or not is_held):
         yield "done, and nobody will ever finish it"
-    if job.status not in (Status.RUNNING, Status.DONE):
-        if not is_held and job.outcome is not None:
-            yield f"{job.status} with an outcome that nobody will publish"
+    if job.status not in (Status.RUNNING, Status.DONE) and not is_held and job.outcome is not None:
+        yield f"{job.status} with an outcome that nobody will publish"
     if job.status in FAILING and not (job.error_class and job.error_message):
         yield f"{job.status} without error class and message"
     yield from _due_in_time(world, side, job)
