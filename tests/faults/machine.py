@@ -55,7 +55,7 @@ def profile() -> settings:
     """Return how long to look: the same few examples each time, or FAULTS_EXAMPLES new ones."""
     wanted = os.environ.get("FAULTS_EXAMPLES")
     return settings(
-        max_examples=int(wanted or (8 if connections["default"].vendor == "mongodb" else 30)),
+        max_examples=int(wanted or (8 if connections["default"].vendor == "mongodb" else 24)),
         stateful_step_count=40,
         deadline=None,
         database=None,
@@ -278,11 +278,13 @@ class Machine(RuleBasedStateMachine):
     def periodic(self, what: str, point: Point) -> None:
         now = db_now()
         acts: dict[str, Callable[[], Any]] = {"tick": tick, "fold": stats.fold, "audit": lambda: reconcile.audit(now)}
-        reopening = {run.filter["partner"] for run in RetryRun.objects.filter(state=RunState.RUNNING)}
+        runs = [(run.filter["partner"], run.created_at) for run in RetryRun.objects.filter(state=RunState.RUNNING)]
         moves: dict[str, Callable[[Key, Pair], Stages]] = {
-            "tick": lambda key, pair: self.stages_of_tick(pair, now, key[1] in reopening),
+            "tick": lambda key, pair: self.stages_of_tick(
+                pair, now, any(name == key[1] and pair.changed_at <= at for name, at in runs)
+            ),
             "fold": lambda key, pair: [],
-            "audit": lambda key, pair: model.rescue(pair, now),
+            "audit": lambda key, pair: model.audit(pair, now),
         }
         self.live(acts[what], point, {key: moves[what](key, pair) for key, pair in self.pairs.items()})
 
@@ -348,6 +350,7 @@ class Machine(RuleBasedStateMachine):
                 break
             elapse(4000)
             tick()
+            reconcile.audit(db_now())
             for partner in PARTNERS:
                 retries.start_run({"partner": partner}, by=self.someone())
                 engine.push(partner)

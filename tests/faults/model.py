@@ -173,17 +173,17 @@ def report(pair: Pair, is_synced: bool, has_error: bool, given: int | None) -> S
     """Hear from outside that it is there, or is not."""
     before = publish(pair)
     pair = last(pair, before)
-    fence = max(pair.fence, pair.entry_fence) + 1
     error = has_error and not is_synced
     if pair.status is None and is_synced:
         kept = pair.kept if given is None else given
-        return [*before, replace(pair, is_synced=True, entry_fence=fence, entry_error=False, kept=kept)]
+        return [*before, replace(pair, is_synced=True, entry_fence=pair.entry_fence + 1, entry_error=False, kept=kept)]
     if pair.status is None:
-        pair = replace(pair, runs=pair.entry_runs, saved=pair.kept)
+        made, before = make(pair), [*before, *make(pair)]
+        pair = made[-1]
     told = replace(
         pair,
         status="done" if is_synced else "failed" if error else "pending",
-        fence=fence,
+        fence=max(pair.fence, pair.entry_fence) + 1,
         token="",
         is_held=True,
         outcome=Outcome(is_synced=is_synced, has_error=error),
@@ -194,6 +194,28 @@ def report(pair: Pair, is_synced: bool, has_error: bool, given: int | None) -> S
     if given is not None:
         told = replace(told, saved=given, step="")
     return [*before, told, *publish(told)]
+
+
+def make(pair: Pair) -> Stages:
+    """Make the job that is missing, in hand."""
+    fence = pair.entry_fence + 1
+    made = replace(pair, status="pending", is_held=True, fence=fence, runs=pair.entry_runs, saved=pair.kept)
+    return [made, replace(made, entry_fence=fence)]
+
+
+def confirm(pair: Pair) -> Stages:
+    """Finish the making of a job, or take back that of a report that died before it said its word."""
+    if pair.is_synced or pair.entry_fence > pair.fence:
+        return [end(pair)]
+    known = replace(pair, entry_fence=pair.fence) if pair.has_record else pair
+    return [known, replace(known, is_held=False)]
+
+
+def audit(pair: Pair, now: datetime) -> Stages:
+    """Finish what somebody fell silent over, also what no tick looks at."""
+    if pair.is_abandoned(now) and pair.status != "running" and pair.outcome is None:
+        return confirm(pair)
+    return rescue(pair, now)
 
 
 def reopen(pair: Pair) -> Stages:
@@ -229,10 +251,11 @@ def find_faults(pair: Pair) -> list[str]:
     """Return what must not be at any moment, whatever crashed."""
     numbers = [number for _, number in sorted(pair.history)]
     runs = max(pair.runs, pair.entry_runs)
+    is_being_told = pair.outcome is not None or (pair.status == "pending" and pair.is_held)
     untold = pair.outcome is not None and pair.outcome.number is not None
     checks = {
         "it is neither synced nor is there a job": pair.status is None and not pair.is_synced,
-        "it is synced and yet there is work": pair.status is not None and pair.is_synced and pair.outcome is None,
+        "it is synced and there is work": pair.is_synced and pair.status is not None and not is_being_told,
         "attempts have gaps": numbers != list(range(1, len(numbers) + 1)),
         "attempts are missing": not len(numbers) <= runs <= len(numbers) + untold,
         "somebody holds it without a lease": pair.status in ("running", "done") and not pair.is_held,
