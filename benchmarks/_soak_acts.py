@@ -13,17 +13,18 @@ from benchmarks._soak_plan import EVERY_S, Event
 from benchmarks._soak_recovery import Recovery
 from benchmarks._soak_world import HOLDS, World
 
-LOCKED_S, SILENT_S, BROKER_S, PAUSED_S, CONTRACT_S, SECOND_S = 8.0, 20.0, 5.0, 5.0, 4.0, 10.0
-CLOCK_OFF = {"FAULTS_CLOCK_S": "3600"}
+LOCKED_S, SILENT_S, BROKER_S, PAUSED_S, CONTRACT_S, SECOND_S, DROP_S = 8.0, 20.0, 5.0, 5.0, 4.0, 10.0, 2.0
+CLOCK_OFF_S = "3600"
 Undo = tuple[float, Callable[[], Any]]
 
 
 class Acts:
     """Commits events; what must be undone some seconds later is undone by `look_after`."""
 
-    def __init__(self, world: World, recovery: Recovery) -> None:
+    def __init__(self, world: World, recovery: Recovery, unsure: Mapping[str, str]) -> None:
         self.world, self.house, self.sandboxes, self.recovery = world, world.house, world.sandboxes, recovery
         self.counts: Counter[str] = Counter(dict.fromkeys(EVERY_S, 0))
+        self._unsure = unsure  # the environment that lets a worker's database fail
         self._later: list[Undo] = []
         self._by_name: Mapping[str, Callable[[float], bool]] = {
             "SIGKILL of a worker": self._kill_worker,
@@ -68,18 +69,18 @@ class Acts:
         if not self.house.runs_alone(name):
             return False
         held = self.recovery.note_kill(HOLDS[name], lambda: self.house.kill(name))
-        self.house.start(name)
+        self.house.start(name, env=self._unsure)
         return held > 0
 
-    def _replace_worker(self, draw: float, env: Mapping[str, str] | None = None) -> bool:
+    def _replace_worker(self, draw: float) -> bool:
         name = _pick(list(HOLDS), draw)
         self.house.terminate(name)
-        self.house.start(name, env=env)
+        self.house.start(name, env=self._unsure)
         return True
 
     def _wrong_clock(self, draw: float) -> bool:
         self.house.terminate("vana")  # its partner's requests bear no time, so that only our own clocks matter
-        self.house.start("vana", env=CLOCK_OFF)
+        self.house.start("vana", env={**self._unsure, "FAULTS_CLOCK_S": CLOCK_OFF_S})
         return True
 
     def _kill_web(self, draw: float) -> bool:
@@ -128,8 +129,14 @@ class Acts:
     def _drop_transaction(self, draw: float) -> bool:
         from dataunion.models import ChainTx
 
-        newest = ChainTx.objects.order_by("-nonce").first()
-        return newest is not None and bool(self.sandboxes.ask_chain("sandbox_drop", newest.hashes[-1]))
+        pool, give_up_at = self.sandboxes.chain.node.pool, time.monotonic() + DROP_S
+        while time.monotonic() < give_up_at:  # until one of ours waits to be mined
+            newest = ChainTx.objects.order_by("-nonce")[:20]
+            ours = {tx_hash for tx in newest for tx_hash in tx.hashes} & set(pool.hashes())
+            if any(self.sandboxes.ask_chain("sandbox_drop", tx_hash) for tx_hash in ours):
+                return True
+            time.sleep(0.02)
+        return False
 
     def _pause_contract(self, draw: float) -> bool:
         self.sandboxes.ask_chain("sandbox_pause", "registry", True)

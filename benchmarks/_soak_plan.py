@@ -9,10 +9,10 @@ from typing import Any
 
 # Acts on processes, broker, database, chain, and by staff: seconds between two of a kind. Each happens once at least.
 EVERY_S: Mapping[str, float] = {
-    "SIGKILL of a worker": 14.0,
-    "SIGTERM of a worker (a deploy)": 37.0,
+    "SIGKILL of a worker": 23.0,
+    "SIGTERM of a worker (a deploy)": 41.0,
     "SIGKILL of the web server": 97.0,
-    "broker emptied": 41.0,
+    "broker emptied": 37.0,
     "broker's messages five times": 29.0,
     "broker stopped": 83.0,
     "database locked": 67.0,

@@ -22,7 +22,9 @@ class Recovery:
     """Watches the rows from a thread of its own. A job is recovered when its fence has risen, or it has ended."""
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
+        self.amid: list[float] = []  # while other things were broken as well
+        self.alone: list[float] = []
+        self.seconds = self.amid
         self._open: dict[UUID, _Held] = {}
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="recovery")
@@ -55,11 +57,16 @@ class Recovery:
         self._stopping.set()
         self._thread.join()
 
-    def tell(self) -> str:
+    def begin_alone(self) -> None:
+        """From now on nothing is broken but the workers that are killed."""
+        self.seconds = self.alone
+
+    @staticmethod
+    def tell(seconds: list[float]) -> str:
         """Return p50 and maximum in words."""
-        if not self.seconds:
+        if not seconds:
             return "no killed worker held a job"
-        return f"p50 {median(self.seconds):.1f} s, max {max(self.seconds):.1f} s over {len(self.seconds)} jobs"
+        return f"p50 {median(seconds):.1f} s, max {max(seconds):.1f} s over {len(seconds)} jobs"
 
     def _watch(self) -> None:
         from django.db import connection

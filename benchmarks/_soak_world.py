@@ -29,9 +29,9 @@ class World:
 
 @contextmanager
 def open_world(database: str) -> Iterator[World]:
-    """Start everything but the workers, on "sqlite" or "mongodb"; end it all afterwards."""
+    """Start everything but the workers, on "sqlite" or "mongodb"; end it all afterwards. The folder stays."""
     with ExitStack() as held:
-        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="dataunion-soak-")))
+        folder = Path(tempfile.mkdtemp(prefix="dataunion-soak-"))
         url = _database_url(database, folder, held)
         os.environ.update(
             DATAUNION_VAR_DIR=str(folder), DATABASE_URL=url, DJANGO_SETTINGS_MODULE="tests.faults.settings"

@@ -1,6 +1,7 @@
 """A database that fails, or only says so: a write that was done or was not, a read that never came.
 
-FAULTS_UNSURE="RATE SEED" lets a process' writes fail at that rate, half of them after they were done.
+FAULTS_UNSURE="RATE SEED [TALLY]" lets a process' writes fail at that rate, half of them after they were done; each is
+noted by its kind in a line of the file TALLY.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 class Unsure:
     """Chooses which statements fail: the `number`-th of its kind, or each at a rate by a seed."""
 
-    def __init__(self, kind: str, *, number: int = 0, rate: float = 0.0, seed: int = 0) -> None:
-        self.kind, self.number, self.rate = kind, number, rate
+    def __init__(self, kind: str, *, number: int = 0, rate: float = 0.0, seed: int = 0, tally: str = "") -> None:
+        self.kind, self.number, self.rate, self._tally = kind, number, rate, tally
         self.seen = self.failed = 0
         self._random = random.Random(seed)
 
@@ -37,6 +38,9 @@ class Unsure:
         self.seen += 1
         hit = self.seen == self.number or self._random.random() < self.rate
         self.failed += hit
+        if hit and self._tally:
+            with open(self._tally, "a") as tally:
+                tally.write(f"{kind}\n")
         return hit
 
 
@@ -57,8 +61,9 @@ def arm_from_environment() -> None:
     given = os.environ.get(VARIABLE)
     if not given:
         return
-    rate, seed = given.split()
-    faults = [Unsure(kind, rate=float(rate) / 2, seed=int(seed) + n) for n, kind in enumerate((DONE, UNDONE))]
+    rate, seed, *tally = given.split()
+    noted = {"rate": float(rate) / 2, "tally": "".join(tally)}
+    faults = [Unsure(kind, seed=int(seed) + n, **noted) for n, kind in enumerate((DONE, UNDONE))]
 
     def watch(connection: Any, **_: Any) -> None:
         if not getattr(connection, "faults_unsure", False):
