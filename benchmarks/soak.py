@@ -10,20 +10,20 @@ import argparse
 import random
 import shutil
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
 from benchmarks._soak_acts import Acts
+from benchmarks._soak_client import Client
 from benchmarks._soak_plan import Event, plan_acts, plan_faults, plan_records
 from benchmarks._soak_recovery import Recovery
 from benchmarks._soak_world import HOLDS, World, open_world
 from partners.sandbox.faults import Fault
 
-USERS = 20
 CHECKIN_EVERY = 10
 DRAIN_S = 900.0
 MORE = 10
@@ -75,34 +75,6 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-class _Client(threading.Thread):
-    """The service that hands records in by REST, each again and again until it is told that it was taken."""
-
-    def __init__(self, world: World, records: list[tuple[float, str]], *, first: int = 0) -> None:
-        super().__init__(name="client")
-        self._world, self._records, self._begun, self._first = world, records, time.monotonic(), first
-        self.taken = self.repeated = 0
-
-    def run(self) -> None:
-        for number, (at_s, data_type) in enumerate(self._records, self._first):
-            time.sleep(max(0.0, self._begun + at_s - time.monotonic()))
-            while not self._hand_in(number, data_type):
-                self.repeated += 1
-                time.sleep(0.2)
-            self.taken += 1
-
-    def _hand_in(self, number: int, data_type: str) -> bool:
-        from tests.faults.oracle import MARKER
-
-        payload = {"note": MARKER, "number": number, "values": list(range(number % 50))}
-        body = {"user_hash": f"user-{number % USERS}", "data_type": data_type, "data_id": f"record-{number}"}
-        try:
-            answer = self._world.house.ask("POST", "/api/v1/records", {**body, "payload": payload})
-        except OSError:
-            return False
-        return answer.status in (200, 201)
-
-
 def _pour(
     world: World,
     acts: Acts,
@@ -115,7 +87,7 @@ def _pour(
     servers |= {"broadcast": boxes.chain, "tee": boxes.tee, "refiner": boxes.refiner}
     for boundary, fields in faults:
         servers[boundary].faults.arm(Fault(**fields))
-    client = _Client(world, records)
+    client = Client(world, records)
     client.start()
     started, told = time.monotonic(), 0.0
     while events or client.is_alive():
@@ -192,20 +164,17 @@ def _kill_alone(world: World, recovery: Recovery, after: int) -> bool:
     holds["akave"] = (boxes.s3, "put_hold")  # last: Vana waits for it
     for turn, (name, (server, kind)) in enumerate(holds.items()):
         server.faults.arm(Fault(kind=kind, seconds=60.0))
-        client = _Client(world, [(0.0, "checkin")] * MORE, first=after + turn * MORE)
+        client = Client(world, [(0.0, "checkin")] * MORE, first=after + turn * MORE)
         client.start()
-        eventually(lambda server=server, kind=kind: server.faults.counts()[kind], within_s=120.0)
+        eventually(partial(_is_held, server, kind), within_s=120.0)
         client.join()
-        recovery.note_kill(HOLDS[name], lambda name=name: world.house.kill(name))
+        recovery.note_kill(HOLDS[name], partial(world.house.kill, name))
         world.house.start(name)
     return True
 
 
-def _what_is_open() -> str:
-    from dataunion.models import SyncJob
-
-    rows = SyncJob.objects.values_list("partner", "status", "step", "error_message")[:10]
-    return "; ".join(" ".join(map(str, row)) for row in rows)
+def _is_held(server: Any, kind: str) -> bool:
+    return bool(server.faults.counts()[kind])
 
 
 def _count_records() -> int:
