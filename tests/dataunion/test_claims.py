@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,7 @@ def test_claim_marks_the_job_as_running_under_a_lease_with_the_fence_raised() ->
     assert len(job.lease_token) == 32
     assert before <= stored.claimed_at <= db_now()
     assert stored.lease_until == stored.claimed_at + timedelta(seconds=45)
+    assert stored.changed_at == stored.claimed_at
 
 
 def test_claim_is_refused_while_a_lease_lives() -> None:
@@ -50,6 +52,17 @@ def test_claim_is_refused_while_a_lease_lives() -> None:
     before = row(job)
 
     assert claim() == []
+    assert row(job) == before
+
+
+@pytest.mark.parametrize(("field", "value"), [("status", "failed"), ("lease_until", datetime(2020, 1, 1, tzinfo=UTC))])
+def test_a_job_that_cannot_be_claimed_any_more_since_it_was_chosen_is_left_alone(field: str, value: Any) -> None:
+    job = make_job()
+    chosen = claims._choose("akave", 5, db_now())
+    SyncJob.objects.update(**{field: value})
+    before = row(job)
+
+    assert claims._lease(chosen, "mine", db_now()) == []
     assert row(job) == before
 
 
@@ -273,12 +286,14 @@ def test_a_saved_step_stores_each_jobs_results_in_one_statement() -> None:
     for number, job in enumerate(jobs):
         job.saved = claims.seal_saved(job.record_id, job.partner, {"number": number})
     SyncJob.objects.update(crashes=1, waiting_since=ago(5))
+    now = ahead(20)
 
-    assert claims.save_step(jobs, "confirm", db_now()) == {job.pk for job in jobs}
+    assert claims.save_step(jobs, "confirm", now) == {job.pk for job in jobs}
 
     stored = [SyncJob.objects.get(pk=job.pk) for job in jobs]
     assert [claims.open_saved(job) for job in stored] == [{"number": n} for n in range(3)]
     assert {(job.step, job.crashes, job.waiting_since) for job in stored} == {("confirm", 0, None)}
+    assert {job.lease_until for job in stored} == {now + timedelta(seconds=45)}
 
 
 def test_a_saved_step_names_what_is_still_ours_and_leaves_the_rest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -123,14 +124,15 @@ def test_an_attempt_ends_the_waiting() -> None:
 
 
 def test_rewind_stores_the_results_and_goes_back_to_the_step() -> None:
-    make_job(step="confirm")
+    make_job(step="confirm", crashes=1, waiting_since=ago(5))
     [job] = claim()
     job.saved = claims.seal_saved(job.record_id, "akave", {"again": True})
-    due_at = ahead(5)
+    due_at, now = ahead(5), db_now()
 
-    assert claims.rewind(job, "keys", due_at, db_now())
+    assert claims.rewind(job, "keys", due_at, now)
 
     stored = SyncJob.objects.get()
+    assert (stored.crashes, stored.waiting_since, stored.changed_at) == (0, None, now)
     assert (stored.status, stored.step, stored.due_at) == (Status.PENDING, "keys", due_at)
     assert (stored.lease_token, stored.lease_until) == ("", NEVER)
     assert claims.open_saved(stored) == {"again": True}
@@ -146,6 +148,38 @@ def test_let_go_puts_a_job_back_as_if_it_had_not_been_claimed() -> None:
     stored = SyncJob.objects.get()
     assert (stored.status, stored.due_at, stored.attempts, stored.crashes) == (Status.PENDING, due_at, 1, 0)
     assert (stored.lease_token, stored.lease_until) == ("", NEVER)
+
+
+def test_letting_one_job_go_leaves_the_others_of_the_same_claim() -> None:
+    make_job()
+    make_job()
+    one, other = claim()
+    before = row(other)
+
+    claims.let_go([one], ahead(5))
+
+    assert row(other) == before
+
+
+def test_what_is_committed_is_held_until_it_is_told_and_in_no_workers_hands() -> None:
+    make_job()
+    [job] = claim()
+    now = db_now()
+
+    assert claims._commit(job, done(), now, [])
+
+    stored = SyncJob.objects.get()
+    assert (stored.lease_token, stored.lease_until) == ("", now + timedelta(seconds=45))
+
+
+def test_an_ending_without_an_attempt_leaves_no_history() -> None:
+    make_job()
+    [job] = claim()
+
+    claims.settle([(job, done(attempt=None))], db_now())
+
+    assert (SyncJob.objects.count(), SyncAttempt.objects.count()) == (0, 0)
+    assert DataUnion.objects.get().entry("akave").is_synced
 
 
 def test_drop_deletes_a_job_that_is_ours_and_the_data_that_came_before_its_record() -> None:
@@ -235,6 +269,16 @@ def test_a_stale_token_changes_nothing(move: str) -> None:
 
     assert row(job) == stolen
     assert SyncAttempt.objects.count() == RemoteRef.objects.count() == 0
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_job_that_nobody_claimed_is_nobodys_to_move(move: str) -> None:
+    job = make_job()
+    before = row(job)
+
+    assert not MOVES[move](job)
+
+    assert row(job) == before
 
 
 @pytest.mark.parametrize("move", MOVES)

@@ -37,9 +37,10 @@ def test_rescue_leaves_a_live_lease_alone() -> None:
 
 
 def test_rescue_puts_a_dead_workers_job_back_and_tells_of_the_crash() -> None:
-    make_job(step="store")
+    make_job(step="store", runs=4)
     expire(*claim())
     now = db_now()
+    SyncJob.objects.update(claimed_at=now - timedelta(seconds=50))
 
     [rescued] = claims.rescue(now)
 
@@ -47,8 +48,21 @@ def test_rescue_puts_a_dead_workers_job_back_and_tells_of_the_crash() -> None:
     assert (stored.status, stored.crashes, stored.attempts, stored.due_at) == (Status.PENDING, 1, 0, now)
     assert (stored.error_class, stored.lease_until) == ("crashed", NEVER)
     assert stored.error_message == "The worker stopped answering at step store and another one took over."
-    assert SyncAttempt.objects.values_list("outcome", "step").get() == ("crashed", "store")
+    told = SyncAttempt.objects.get()
+    assert (told.outcome, told.step, told.number, told.duration_ms) == ("crashed", "store", 5, 50_000)
+    assert told.started_at == now - timedelta(seconds=50)
     assert rescued.pk == stored.pk
+
+
+@pytest.mark.parametrize("seconds", [None, 5.0], ids=["unknown", "by a clock that ran ahead"])
+def test_a_crash_of_unknown_length_took_no_time(seconds: float | None) -> None:
+    make_job()
+    expire(*claim())
+    SyncJob.objects.update(claimed_at=None if seconds is None else ahead(seconds))
+
+    claims.rescue(db_now())
+
+    assert SyncAttempt.objects.get().duration_ms == 0
 
 
 def test_rescue_declares_the_second_crash_at_one_step_poison() -> None:
@@ -137,14 +151,15 @@ def test_rescue_publishes_a_failure_that_nobody_published() -> None:
 
 @pytest.mark.parametrize("status", ["failed", "retrying"])
 def test_reopen_makes_a_failure_due_now_with_a_new_budget(status: str) -> None:
-    job = make_job(status=status, attempts=7, crashes=2, due_at=ahead(999), runs=9, fence=3)
+    job = make_job(status=status, attempts=7, crashes=2, due_at=ahead(999), runs=9, fence=3, waiting_since=ago(5))
     now = db_now()
 
-    assert claims.reopen(SyncJob.objects.all(), trigger="ann", priority=1, now=now) == 1
+    assert claims.reopen(SyncJob.objects.all(), trigger="ann" + "x" * 100, priority=1, now=now) == 1
 
     stored = SyncJob.objects.get()
     assert (stored.status, stored.attempts, stored.crashes, stored.due_at) == (Status.PENDING, 0, 0, now)
-    assert (stored.trigger, stored.priority, stored.runs, stored.fence) == ("ann", 1, 9, 3)
+    assert (stored.trigger, stored.priority, stored.runs, stored.fence) == ("ann" + "x" * 97, 1, 9, 3)
+    assert (stored.waiting_since, stored.changed_at) == (None, now)
     assert DataUnion.objects.get(pk=job.record_id).entry("akave").error_message == "akave: store: refused the object"
 
 
@@ -165,7 +180,8 @@ def test_bring_forward_wakes_waiting_jobs_of_these_records_and_partners() -> Non
 
     assert claims.bring_forward([waiting.record_id], ["akave"], now) == 1
 
-    assert SyncJob.objects.values_list("due_at", "waiting_since").get(pk=waiting.pk) == (now, None)
+    found = SyncJob.objects.values_list("due_at", "waiting_since", "changed_at").get(pk=waiting.pk)
+    assert found == (now, None, now)
     assert all(SyncJob.objects.get(pk=job.pk).due_at > now for job in (other_partner, other_record))
 
 
@@ -173,6 +189,14 @@ def test_bring_forward_leaves_a_backoff_alone() -> None:
     job = make_job(status="retrying", due_at=ahead(900))
 
     assert claims.bring_forward([job.record_id], ["akave"], db_now()) == 0
+
+
+def test_bring_forward_leaves_what_is_due_in_its_turn() -> None:
+    job = make_job(due_at=ago(60))
+    before = row(job)
+
+    assert claims.bring_forward([job.record_id], ["akave"], db_now()) == 0
+    assert row(job) == before
 
 
 def test_bring_forward_of_nothing_asks_nothing(django_assert_num_queries: Any) -> None:
@@ -215,7 +239,7 @@ def test_bring_forward_opens_what_was_blocked_by_what_came() -> None:
 
     assert claims.bring_forward([job.record_id], ["akave"], now) == 1
 
-    assert SyncJob.objects.values_list("status", "due_at").get() == (Status.PENDING, now)
+    assert SyncJob.objects.values_list("status", "due_at", "changed_at").get() == (Status.PENDING, now, now)
 
 
 def test_what_was_blocked_some_time_ago_is_asked_again() -> None:
@@ -223,8 +247,34 @@ def test_what_was_blocked_some_time_ago_is_asked_again() -> None:
     later = make_job(status="blocked", due_at=ahead(60))
     other = make_job(status="blocked", due_at=ago(1), partner="vana")
     unpublished = make_job(status="blocked", due_at=ago(1), lease_until=ago(1))
+    failures = [make_job(status=status, due_at=ago(1)) for status in ("failed", "retrying")]
 
     assert claims.unblock("akave", db_now()) == 1
 
     states = {job.pk: SyncJob.objects.get(pk=job.pk).status for job in (due, later, other, unpublished)}
     assert list(states.values()) == [Status.PENDING, Status.BLOCKED, Status.BLOCKED, Status.BLOCKED]
+    assert [SyncJob.objects.get(pk=job.pk).status for job in failures] == ["failed", "retrying"]
+
+
+def test_step_results_are_those_of_this_record_and_partner() -> None:
+    other = make_job()
+    job = make_job(partner="vana", record=other.record)
+    for stored, name in ((other, "akave"), (job, "vana"), (make_job(partner="vana"), "vana of another")):
+        sealed = claims.seal_saved(stored.record_id, stored.partner, {"of": name})
+        SyncJob.objects.filter(pk=stored.pk).update(saved=sealed)
+
+    assert claims.read_retry_data(record=job.record, partner="vana") == {"of": "vana"}
+
+
+def test_a_synced_entry_that_keeps_no_step_results_has_none() -> None:
+    record = make_job().record
+    SyncJob.objects.all().delete()
+
+    assert claims.read_retry_data(record=record, partner="akave") == {}
+
+
+def test_records_that_failed_at_the_same_moment_come_newest_first() -> None:
+    moment = ago(10)
+    jobs = [make_job(status="failed", changed_at=moment) for _ in range(3)]
+
+    assert claims.find_failing_record_ids(partner="akave") == [job.record_id for job in jobs[::-1]]
