@@ -68,7 +68,6 @@ class HttpClient:
         """Send one request and return its whole answer; `check_status=False` returns a refusal as it is.
 
         An answer over `max_bytes` (the client's own, unless given) is an error, or with `truncate` cut off there.
-
         Raises TransientError, PermanentError, MisconfiguredError; and where the request may have arrived but no
         answer did, UnknownOutcome if `unknown_on_lost`.
         """
@@ -80,19 +79,16 @@ class HttpClient:
             with self._send(asked) as answer:
                 if check_status:
                     answers.check_status(answer.status_code, answer.headers, source, datetime.now(UTC))
-                body = _read(answer, source, max_bytes or self._max_bytes, truncate=truncate)
-                return Response(status=answer.status_code, headers=answer.headers, body=body, source=source)
+                return _read(answer, source, max_bytes or self._max_bytes, truncate=truncate)
         except _WRONG_URL:
             raise MisconfiguredError(f"{source}: the URL is not one; it should look like https://host/path") from None
         except InvalidHeader:
             raise MisconfiguredError(f"{source}: a header holds a character that HTTP forbids") from None
         except dial.PrivateAddressError as error:
-            raise MisconfiguredError(
-                f"{source}: {error} leads into a private network, which is refused; set allow_private if it should"
-            ) from None
+            told = f"{error} leads into a private network, which is refused; set allow_private if it should"
+            raise MisconfiguredError(f"{source}: {told}") from None
         except (OSError, HTTPError) as error:  # requests' own errors are OSErrors; their texts show whole URLs
-            who = f"{source}: {urlsplit(url).hostname}"
-            raise _lost(call, who, error, unknown_on_lost=unknown_on_lost) from None
+            raise _lost(call, f"{source}: {urlsplit(url).hostname}", error, unknown_on_lost=unknown_on_lost) from None
         finally:
             dial.current.reset(token)
 
@@ -114,7 +110,7 @@ class HttpClient:
         )
 
 
-def _read(answer: requests.Response, source: str, max_bytes: int, *, truncate: bool) -> bytes:
+def _read(answer: requests.Response, source: str, max_bytes: int, *, truncate: bool) -> Response:
     body = bytearray()
     for chunk in answer.raw.stream(_CHUNK_BYTES, decode_content=True):
         body += chunk
@@ -123,7 +119,8 @@ def _read(answer: requests.Response, source: str, max_bytes: int, *, truncate: b
                 break
             message = f"{source}: the answer is longer than {max_bytes} bytes and was cut off"
             raise TransientError(message, http_status=answer.status_code)
-    return bytes(body[:max_bytes])
+    content = bytes(body[:max_bytes])
+    return Response(status=answer.status_code, headers=answer.headers, body=content, source=source)
 
 
 def _lost(call: dial.Call, who: str, error: Exception, *, unknown_on_lost: bool) -> PartnerError:

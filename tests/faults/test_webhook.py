@@ -70,8 +70,8 @@ def test_a_receiver_that_asks_for_time_gets_it(
 @pytest.mark.parametrize(
     ("kind", "seconds", "taken_in"),
     [
-        ("hook_timeout", 4.0, 1),
-        ("hook_hold", 4.0, 2),
+        ("hook_timeout", 20.0, 1),
+        ("hook_hold", 20.0, 2),
         ("hook_lost_response", 0.0, 2),
         ("hook_drip", 0.2, 1),
         ("hook_500", 0.0, 1),
@@ -89,7 +89,7 @@ def test_a_delivery_that_nobody_confirms_is_made_again_under_the_same_id(
 
     union.push("hook")
 
-    assert time.monotonic() - started < 3.5
+    assert time.monotonic() - started < 10
     assert (job_of(record, "hook").status, job_of(record, "hook").attempts) == (Status.RETRYING, 1)
     union.settle("hook")
     assert union.outcomes(record, "hook") == ["transient", "synced"]
