@@ -136,6 +136,8 @@ class VanaClient(Chain):
                 raise self.rpc.decide(answer)
             name = abi.error_name(answer.data) or NOT_THE_CONTRACT
             raise TransientError(f"{where} refuses to be read ({name}); check the address and the chain", code=name)
+        if not isinstance(answer, str):
+            raise TransientError(f"{where}: the node answered something that makes no sense; check rpc_url")
         try:
             values = function.decode(answer)
         except Exception:  # eth_abi has a dozen of them, and a node may answer anything

@@ -15,6 +15,7 @@ from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_publ
 from partners.vana.options import Settings
 from partners.vana.registration import PAUSED, Keys, is_same, paused
 from partners.vana.signature import find_signer
+from partners.vana.transaction import doubt
 
 SEED = "Please sign to retrieve your encryption key"
 AGAIN = "prepare_request_proof"
@@ -96,7 +97,11 @@ class TeeRun:
         """Wait for the proof; then keep what it says, and forget the secrets that made it possible."""
         job = self.client.jobs([item.saved["job_id"]])[0]
         if job.status == COMPLETED:
-            proof = self._find_ours(item, job)
+            try:
+                proof = self._find_ours(item, job)
+            except PermanentError as error:
+                doubts = item.saved.get("doubts", 0) + 1
+                return doubt(error, doubts, self.settings, "await_proof", {"doubts": doubts})
             score, dlp_id, _, proof_url, _ = proof.data
             if dlp_id > LARGEST:
                 message = (
@@ -104,7 +109,7 @@ class TeeRun:
                 )
                 raise PermanentError(message, kind="proof")
             told = {"index": proof.index, "score": str(score), "dlp_id": dlp_id, "url": proof_url}
-            return {"proof": told, "ecies": None, "asked_at": None, "proof_rounds": None}
+            return {"proof": told, "ecies": None, "asked_at": None, "proof_rounds": None, "doubts": None}
         now = self.client.head().timestamp
         if job.status == CANCELED:
             return Rewind(step=AGAIN, changes={"proof_rounds": None})

@@ -20,6 +20,7 @@ FILE_FACTS = (
     "block",
     "job_id",
     "asked_at",
+    "doubts",
     "proof_rounds",
     "proof",
     "refine_job",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 TRANSFER_GAS = 21_000
 LONGEST_PAUSE_S = 3600.0
 LOOKS = 2
+DOUBTS = 4  # about three minutes at the default poll_s
 WAIT_AT_MOST_S = 6 * 3600.0
 
 
@@ -58,7 +59,8 @@ class Transaction:
 
     *Shape* of what is saved under `tx_key`: {"generation": 0, "reverts": 0, "to": "0x…", "data": "0x…", "value": 0,
     "gas": 600000, "max_fee": 3, "tip": 1, "nonce": 7, "raw": "…", "hashes": ["0x…"], "sent_at": 9}, with "again" where
-    it is to be signed again at its nonce and "void" where it became a transfer of 0; between rounds only the first two.
+    it is to be signed again at its nonce, "void" where it became a transfer of 0, "missed" and "doubts" where looks are
+    counted; between rounds only the first two.
     """
 
     client: VanaClient
@@ -72,6 +74,22 @@ class Transaction:
 
     def prepare(self, item: Item) -> StepResult:
         """Look, simulate, and set gas and fees."""
+        return self._ask_twice(item, f"prepare_{self.purpose.name}", self._prepare)
+
+    def confirm(self, item: Item) -> StepResult:
+        """Wait until the transaction is settled, and say what came of it."""
+        return self._ask_twice(item, f"confirm_{self.purpose.name}", self._confirm)
+
+    def _ask_twice(self, item: Item, step: str, act: Callable[[Item], StepResult]) -> StepResult:
+        """Run a step; what speaks against the record for good is asked again before it is believed."""
+        try:
+            return act(item)
+        except PermanentError as error:
+            tx = self._tx(item)
+            doubts = tx.get("doubts", 0) + 1
+            return doubt(error, doubts, self.settings, step, {self.tx_key: {**tx, "doubts": doubts}})
+
+    def _prepare(self, item: Item) -> StepResult:
         if has_moved(item):
             return Rewind(step="keys")
         tx = self._tx(item)
@@ -124,8 +142,7 @@ class Transaction:
                 raise
             return "nonce_used"
 
-    def confirm(self, item: Item) -> StepResult:
-        """Wait until the transaction is settled, and say what came of it."""
+    def _confirm(self, item: Item) -> StepResult:
         if has_moved(item):
             return Rewind(step="keys")
         tx = self._tx(item)
@@ -175,6 +192,8 @@ class Transaction:
         """Finish when the chain lacks nothing any more, else start another round; `height` 0: nothing was sent."""
         found = self.purpose.look(item)
         if isinstance(found, Action):
+            if height and found.data == tx["data"]:
+                raise self._not_ready("the node does not show yet what is mined")
             return self._look_again(_next(tx) if height else _between(tx))
         if "block" in found and not height:
             height, finalized, _ = self.client.watch([])
@@ -257,6 +276,16 @@ class Transaction:
         return self._not_ready(
             f"gas costs {gwei:g} gwei and more; waiting until max_fee_gwei pays for it, or raise that"
         )
+
+
+def doubt(error: PermanentError, doubts: int, settings: Settings, step: str, changes: Saved) -> Rewind:
+    """Go back to look again, later each time; raise the error when it was met so often.
+
+    One node may lag behind another, and a block with somebody else's registration may vanish.
+    """
+    if doubts > DOUBTS:
+        raise error
+    return Rewind(step=step, changes=changes, after_s=settings.poll_s * 2**doubts)
 
 
 def transfer_nothing(signer: str) -> dict[str, Any]:

@@ -7,12 +7,10 @@ import pytest
 from dataunion.models import ChainTx
 from partners.vana.transaction import WAIT_AT_MOST_S
 from tests.faults.elapse import elapse
-from tests.faults.way import REGISTER_ONLY, Way
-
-STEPS = ("register", "request_proof", "reward")
+from tests.faults.way import PURPOSES, REGISTER_ONLY, Way
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", PURPOSES)
 def test_a_lost_answer_after_a_broadcast_leads_to_no_second_transaction(way: Way, step: str) -> None:
     [record] = way.store("one")
     way.go_before(step)
@@ -37,7 +35,7 @@ def test_with_all_answers_lost_each_transaction_is_still_sent_once(way: Way) -> 
     way.assert_all_well(record, txs=3)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", PURPOSES)
 def test_a_transaction_dropped_from_the_mempool_is_sent_again(way: Way, step: str) -> None:
     [record] = way.store("one")
     dropped = way.go_broadcast(step)
@@ -90,7 +88,7 @@ def test_the_transaction_that_we_replaced_may_be_the_one_that_is_mined(way: Way)
     way.assert_all_well(record, txs=1)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", PURPOSES)
 def test_a_nonce_that_somebody_else_used_leads_to_a_new_one(way: Way, step: str) -> None:
     """Another program that has our key takes the nonce: ours can never be mined."""
     [record] = way.store("one")

@@ -75,14 +75,16 @@ class Union:
         rows = SyncJob.objects.filter(partner__in=partners).exclude(status__in=final)
         return list(rows.values_list("partner", "status", "step", "error_message", "due_at")[:20])
 
-    def wait_for_next(self, *partners: str) -> None:
-        """Pass the time until something is due; less where a chain has to go on in real time."""
+    def wait_for_next(self, *partners: str) -> float:
+        """Pass the time until something is due, less where a chain has to go on in real time; return the seconds."""
         now = db_now()
         held = SyncJob.objects.filter(lease_until__gt=NEVER).aggregate(at=Min("lease_until"))["at"]
         moments = [moment for moment in (held, *map(_next, Partner.objects.filter(name__in=partners))) if moment]
         wait_s = max(0.0, min((moment - now).total_seconds() for moment in moments)) if moments else 0.0
-        elapse(max(wait_s + 0.01, _STEP_S))
+        passed_s = max(wait_s + 0.01, _STEP_S)
+        elapse(passed_s)
         time.sleep(0.02)
+        return passed_s
 
     # what is so
 

@@ -11,18 +11,20 @@ from typing import Any
 
 from dataunion import claims, roster
 from dataunion.clock import db_now
-from dataunion.models import ChainTx, DataUnion, Partner, Signer, SyncJob
+from dataunion.models import ChainTx, DataUnion, Partner, Signer, SyncAttempt, SyncJob
 from dataunion.state import LIVE
 from partners.sandbox.chain.deploy import key_address
 from partners.vana import abi
 from partners.vana.signature import address_of, sign_transaction
 from tests.faults.union import PATIENCE_S, Union
+from tests.flows.sandboxes import BLOCK_S
 
 REGISTER_ONLY = {"request_proof": "no", "refine": "no", "reward": "no"}
 GWEI = 10**9
 RICH_WEI = 10**24
 WORKING = ("akave", "vana")
-LOOKS_A_TICK = 5
+PURPOSES = ("register", "request_proof", "reward")
+LOOKS_A_TICK, BLOCKS_AT_ONCE = 5, 24
 
 
 class Way:
@@ -57,7 +59,7 @@ class Way:
         self.node.mine(blocks)
 
     def go(self, until: Callable[[], Any] | None = None) -> None:
-        """Work, and add a block each time nothing is due, until `until` holds, or no work is open."""
+        """Work, and pass the time where nothing is due, until `until` holds, or no work is open."""
 
         is_over = until or (lambda: not self.union.open_work(*WORKING))
         give_up_at = time.monotonic() + PATIENCE_S
@@ -68,8 +70,12 @@ class Way:
             if is_over():
                 return
             assert time.monotonic() < give_up_at, f"still open after {PATIENCE_S} s: {self.union.open_work(*WORKING)}"
-            self.mine()
-            self.union.wait_for_next(*WORKING)
+            self.pass_time()
+
+    def pass_time(self) -> None:
+        """Let the time pass until something is due, and as many blocks come as belong to it."""
+        blocks = round(self.union.wait_for_next(*WORKING) / BLOCK_S)
+        self.mine(min(max(1, blocks), BLOCKS_AT_ONCE))
 
     def go_to(self, step: str, *, status: str = "pending") -> None:
         """Go on until Vana's only job waits at this step."""
@@ -85,9 +91,8 @@ class Way:
 
     def go_broadcast(self, purpose: str) -> str:
         """Go on until the transaction for this waits in the mempool; return its hash."""
-        self.go_before(purpose)
-        known = len(self.hashes())
-        self.go(until=lambda: len(self.hashes()) > known)
+        number = PURPOSES.index(purpose) + 1
+        self.go(until=lambda: len(self.hashes()) == number)
         return self.hashes()[-1]
 
     def stand(self) -> None:
@@ -163,7 +168,8 @@ class Way:
                 assert int(entry["reward"]["amount"]) > 0
                 assert entry["refinement"]["url"]
         assert self.new_files() == len(records) + strangers
-        assert ChainTx.objects.count() == txs
+        signed = list(ChainTx.objects.order_by("nonce").values_list("step", "generation"))
+        assert len(signed) == txs, signed
         self.assert_signer_is_free()
         self.union.check(**({"foreign_txs": self.foreign} if self.foreign else {}))
 
@@ -177,6 +183,11 @@ class Way:
     def adapter_option(self, name: str) -> str:
         found: str = roster.get_adapter(self.partner()).config[name]
         return found
+
+    def told(self, record: DataUnion) -> list[str]:
+        """Return what staff were told of the attempts, oldest first."""
+        rows = SyncAttempt.objects.filter(record=record, partner="vana").order_by("number")
+        return list(rows.values_list("error_message", flat=True))
 
     # other people's doings
 

@@ -142,7 +142,7 @@ def test_a_proof_for_another_instruction_is_not_ours(world: World, requested: Fl
     world.chain.admin.transact("dlp", "updateProofInstruction", "https://proof.invalid/v2")
 
     with pytest.raises(PermanentError, match="no proof of the file is signed by its TEE") as caught:
-        world.answer(partner, "await_proof", item)
+        world.insist(partner, "await_proof", item)
 
     assert caught.value.error_class == "proof"
 

@@ -150,7 +150,7 @@ def test_who_was_overtaken_before_sending_gives_the_nonce_back(world: World) -> 
     item = world.until(partner, world.save(item, back), "send_register", ledger, first="sign_register")
     again = world.answer(partner, "confirm_register", item)
     with pytest.raises(PermanentError, match="upload under a new name"):
-        world.answer(partner, "prepare_register", world.save(item, again))
+        world.insist(partner, "prepare_register", world.save(item, again))
 
     assert partner.client.nonce(partner.signer, "latest") == 1
     assert again.changes["register_tx"] == {"generation": 1, "reverts": 0}
@@ -166,7 +166,7 @@ def test_who_was_overtaken_in_the_same_block_finds_the_conflict(world: World) ->
 
     back = world.answer(partner, "confirm_register", item)
     with pytest.raises(PermanentError, match="belongs to somebody else"):
-        world.answer(partner, "prepare_register", world.save(item, back))
+        world.insist(partner, "prepare_register", world.save(item, back))
 
     assert back.changes["register_tx"] == {"generation": 1, "reverts": 1}
     assert back.after_s > 0

@@ -68,14 +68,14 @@ def test_who_was_overtaken_on_the_way_is_done_too(world: World, proved: Flow) ->
     assert done.saved["reward"] == {}
 
 
-def test_a_proof_that_is_not_the_dlps_is_for_people(proved: Flow) -> None:
+def test_a_proof_that_is_not_the_dlps_is_for_people(world: World, proved: Flow) -> None:
     partner, _, item = proved
     other = {**item.saved, "proof": {**item.saved["proof"], "index": 5}}
 
-    [refused] = ask(partner, "prepare_reward", [replace(item, saved=other)])
+    with pytest.raises(PermanentError) as refused:
+        world.insist(partner, "prepare_reward", replace(item, saved=other))
 
-    assert isinstance(refused, PermanentError)
-    assert (refused.error_class, refused.code) == ("proof", "InvalidProof")
+    assert (refused.value.error_class, refused.value.code) == ("proof", "InvalidProof")
 
 
 def test_a_paused_dlp_is_tried_again(world: World, proved: Flow) -> None:

@@ -165,7 +165,15 @@ def test_a_refused_read_names_the_error(node: Make) -> None:
         node({"eth_call": error("execution reverted", data="0xabea3229")}).find_file_id("http://x")
 
 
-@pytest.mark.parametrize("result", ["0x", "0x12", "what", None, 7])
+@pytest.mark.parametrize("result", [None, 7])
+def test_an_answer_that_is_no_text_is_the_nodes_fault(node: Make, result: Any) -> None:
+    with pytest.raises(TransientError, match=r"makes no sense; check rpc_url$") as caught:
+        node({"eth_call": {"result": result}}).find_file_id("http://x")
+
+    assert caught.value.code == ""
+
+
+@pytest.mark.parametrize("result", ["0x", "0x12", "what"])
 def test_an_answer_of_another_shape_points_at_the_address(node: Make, result: Any) -> None:
     with pytest.raises(TransientError, match="does not answer as the contract should"):
         node({"eth_call": {"result": result}}).find_file_id("http://x")

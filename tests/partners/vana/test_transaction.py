@@ -188,6 +188,18 @@ def test_a_node_that_lags_behind_is_not_taken_at_its_word(world: World) -> None:
     assert second["file_id"] == 1
 
 
+def test_a_node_that_lags_behind_a_mined_registration_gets_no_second_one(world: World) -> None:
+    partner, item, _ = sent(world)
+    world.node.mine(10)
+    world.arm("rpc_behind", match="eth_call", seconds=20)
+
+    early = look(partner, item)
+
+    assert isinstance(early, NotReady)
+    assert "does not show yet what is mined" in early.message
+    assert look(partner, item)["file_id"] == 1
+
+
 def test_it_is_done_only_when_the_block_is_deep(world: World) -> None:
     partner, item, _ = sent(world)
     world.node.mine()

@@ -118,6 +118,16 @@ class World:
             raise answer
         return answer
 
+    def insist(self, partner: VanaPartner, step: str, item: Item) -> None:
+        """Run a step, also as often as it wants to look again before it gives up; raise what it raises."""
+        pauses: list[float] = []
+        while isinstance(answer := self.answer(partner, step, item), Rewind):
+            assert answer.step == step
+            assert answer.after_s > max(pauses, default=0)
+            pauses.append(answer.after_s)
+            item = self.save(item, answer)
+        raise AssertionError(f"{step} went on")
+
     def save(self, item: Item, answer: StepResult) -> Item:
         changes: Mapping[str, Any] = answer.changes if isinstance(answer, Rewind) else answer
         return replace(item, saved=merged(item.saved, changes))
