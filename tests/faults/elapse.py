@@ -34,12 +34,12 @@ _MOMENTS: dict[type[Model], tuple[str, ...]] = {
 
 
 def elapse(seconds: float) -> None:
-    """Make it so much later than it was, for every due time, lease, limit and breaker."""
+    """Make it so much later than it was, for every due time, lease, limit and breaker; earlier, if it is negative."""
     passed = timedelta(seconds=seconds)
     for model, names in _MOMENTS.items():
         for name in names:
             # Times that mean "never" stay; each of the others moves in one statement, beside workers too.
-            later = model._default_manager.filter(**{f"{name}__gt": NEVER + passed})
+            later = model._default_manager.filter(**{f"{name}__gt": max(NEVER, NEVER + passed)})
             later.update(**{name: F(name) - passed})
     for row in Partner.objects.exclude(breaker=None):
         Partner.objects.filter(pk=row.pk).update(breaker=_earlier(row.breaker or {}, seconds))
