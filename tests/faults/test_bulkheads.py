@@ -100,23 +100,23 @@ def test_a_black_hole_slows_down_no_other_partner_nor_the_web_server(house: Hous
 
 
 def test_one_worker_for_all_partners_is_held_up_for_two_timeouts_and_no_longer(house: House, union: Union) -> None:
-    only("akave", "hook")
-    set_options("akave", read_timeout_s=str(TIMEOUT_S))
+    only("akave")
+    set_options("akave", read_timeout_s="3")
     call_checked("hook")
     go_dark(union)
-    for number in range(100):
+    for number in range(60):
         union.hand_in(f"before-{number}")
+    Partner.objects.filter(name="hook").update(state="on")
     house.start("all", "beat")
     eventually(lambda: any(entry["held"] for entry in union.sandboxes.storage_log()))
 
-    ids, answered_s = hand_in(house, "during", 30)
+    ids, answered_s = hand_in(house, "during", 20)
     wait_synced(ids, "hook")
 
-    slowest_s = max(waited_s(record, "hook") for record in ids)
     asked = [entry for entry in union.sandboxes.storage_log() if entry["method"] == "PUT"]
-    assert slowest_s < 2 * TIMEOUT_S + 5
+    assert max(waited_s(record, "hook") for record in ids) < 2 * 3 + 6
     assert len(asked) <= 10 + 8 + 2  # what opened the breaker, and a probe or two
-    assert max(answered_s) < TIMEOUT_S
+    assert max(answered_s) < 3
     come_back(union)
     union.check(logs=[house.logs])
 
