@@ -120,7 +120,7 @@ def test_a_paused_registry_is_waited_out_at_no_cost(way: Way) -> None:
     [record, other] = way.store("one", "two")
     way.union.push("vana")
     way.node.drop(way.hashes()[0])
-    with way.paused("registry"):
+    with way.changed("registry", ("pause", []), ("unpause", [])):
         for _ in range(30):
             way.mine()
             way.union.wait_for_next("vana")

@@ -13,6 +13,8 @@ from dataunion import claims, roster
 from dataunion.clock import db_now
 from dataunion.models import ChainTx, DataUnion, Partner, Signer, SyncAttempt, SyncJob
 from dataunion.state import LIVE
+from partners.sandbox.chain.abi import encode_call
+from partners.sandbox.chain.compile import load
 from partners.sandbox.chain.deploy import key_address
 from partners.vana import abi
 from partners.vana.signature import address_of, sign_transaction
@@ -21,6 +23,7 @@ from tests.flows.sandboxes import BLOCK_S
 
 REGISTER_ONLY = {"request_proof": "no", "refine": "no", "reward": "no"}
 GWEI = 10**9
+Change = tuple[str, list[Any]]
 RICH_WEI = 10**24
 WORKING = ("akave", "vana")
 PURPOSES = ("register", "request_proof", "reward")
@@ -208,6 +211,12 @@ class Way:
         self.node.submit(self.node.read_tx(signed.raw))
         return signed.tx_hash
 
+    def add_proof_as_stranger(self, record: DataUnion, proof: tuple[Any, ...]) -> None:
+        """Have somebody else add a proof to the record's file, which anyone may."""
+        data = encode_call(load()["DataRegistry"]["abi"], "addProof", self.file_id(record), proof)
+        self.transact("stranger", "0x" + data.hex(), to=self.addresses.registry)
+        self.mine()
+
     def register_as_stranger(self, url: str, *, gwei: int = 5) -> str:
         """Have somebody else register a URL; return the transaction's hash."""
         owner = key_address(self.chain.keys["stranger"])
@@ -220,13 +229,13 @@ class Way:
         return found[2]
 
     @contextmanager
-    def paused(self, contract: str) -> Iterator[None]:
-        """Have Vana pause a contract as long as this lasts."""
-        self.sandboxes.ask_chain("sandbox_pause", contract, True)
+    def changed(self, contract: str, change: Change, back: Change) -> Iterator[None]:
+        """Have Vana change a contract as long as this lasts; a change is a function and its arguments."""
+        self.sandboxes.ask_chain("sandbox_transact", contract, *change)
         try:
             yield
         finally:
-            self.sandboxes.ask_chain("sandbox_pause", contract, False)
+            self.sandboxes.ask_chain("sandbox_transact", contract, *back)
 
     def set_balance(self, wei: int) -> None:
         """Give the signer exactly so much."""
