@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any
@@ -119,11 +119,9 @@ def check_status(status: int, headers: Mapping[str, str], source: str, now: date
     if 200 <= status < 300:
         return
     said = f"{source}: answered {status}"
-    ahead_s = _read_ahead_s(headers, now)
     if status in (401, 403):
-        clock = f"; this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} theirs"
-        hint = clock if ahead_s else ""
-        raise MisconfiguredError(f"{said}; check the credentials and what they may do{hint}", http_status=status)
+        clocks = describe_clocks(headers.get("Date"), now)
+        raise MisconfiguredError(f"{said}; check the credentials and what they may do{clocks}", http_status=status)
     if status == 410:
         raise MisconfiguredError(f"{said}: this address is gone for good; ask for the new one", http_status=status)
     if 300 <= status < 400:
@@ -133,15 +131,23 @@ def check_status(status: int, headers: Mapping[str, str], source: str, now: date
         )
     if 400 <= status < 500 and status not in _AGAIN:
         raise PermanentError(f"{said}; the same request will be refused again", http_status=status)
-    after_s = parse_retry_after(headers.get("Retry-After"), now - timedelta(seconds=ahead_s))
+    after_s = parse_retry_after(headers.get("Retry-After"), read_their_time(headers.get("Date"), now))
     raise TransientError(said, retry_after_s=after_s, http_status=status)
 
 
-def _read_ahead_s(headers: Mapping[str, str], now: datetime) -> float:
-    """Return by how many seconds our clock is ahead of the one that dated the answer; 0 where it says nothing."""
+def describe_clocks(date: str | None, now: datetime) -> str:
+    """Return what to add to a refusal that a wrong clock of ours may have caused; "" where clocks agree."""
+    ahead_s = (now - read_their_time(date, now)).total_seconds()
+    if not ahead_s:
+        return ""
+    return f"; this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} theirs"
+
+
+def read_their_time(date: str | None, now: datetime) -> datetime:
+    """Return the time by the clock that dated an answer, where it is far from our `now`; else that."""
     try:
-        dated = parsedate_to_datetime(headers.get("Date", ""))
+        dated = parsedate_to_datetime(date or "")
     except (ValueError, OverflowError):
-        return 0.0
-    ahead_s = (now - dated.replace(tzinfo=dated.tzinfo or UTC)).total_seconds()
-    return ahead_s if abs(ahead_s) > _SKEW_S else 0.0
+        return now
+    theirs = dated.replace(tzinfo=dated.tzinfo or UTC)
+    return theirs if abs((now - theirs).total_seconds()) > _SKEW_S else now

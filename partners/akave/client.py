@@ -25,7 +25,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, InvalidRegionError
 from urllib3 import HTTPResponse
 
-from partners.answers import parse_retry_after
+from partners.answers import describe_clocks, parse_retry_after, read_their_time
 from partners.errors import MisconfiguredError, PartnerError, PermanentError, TransientError
 from partners.http import HttpClient, Response
 
@@ -255,14 +255,15 @@ def _decision(source: str, error: ClientError) -> PartnerError:
     """Classify what the storage answered."""
     code = re.sub(r"[^A-Za-z0-9.]", "", error.response["Error"].get("Code") or "")[:64]
     meta = error.response["ResponseMetadata"]
-    status = meta["HTTPStatusCode"]
+    status, headers, now = meta["HTTPStatusCode"], meta["HTTPHeaders"], datetime.now(UTC)
     said = f"{source}: answered {status}" + (f" {code}" if code not in ("", str(status)) else "")
     if code in REMEDIES or status in (401, 403):
         remedy = REMEDIES.get(code, "check endpoint_url, region and credentials")
-        return MisconfiguredError(f"{said}; {remedy}", http_status=status, code=code)
+        clocks = describe_clocks(headers.get("date"), now)  # an answer to HEAD has no code
+        return MisconfiguredError(f"{said}; {remedy}{clocks}", http_status=status, code=code)
     if status == 501 or (400 <= status < 500 and status not in (408, 409, 429) and code not in PASSING_CODES):
         return PermanentError(f"{said}; the same request will be refused again", http_status=status, code=code)
     busy = status in (429, 503) or code in BUSY_CODES
-    after_s = parse_retry_after(meta["HTTPHeaders"].get("retry-after"), datetime.now(UTC))
+    after_s = parse_retry_after(headers.get("retry-after"), read_their_time(headers.get("date"), now))
     message = f"{said}; it is {'busy' if busy else 'in trouble'} and asked again later"
     return TransientError(message, retry_after_s=after_s, http_status=status, code=code)

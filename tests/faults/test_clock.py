@@ -222,8 +222,7 @@ def test_a_partner_that_refuses_a_wrong_clock_is_paused_with_a_word_of_it(
 
     eventually(lambda: set(Partner.objects.filter(state="paused").values_list("name", flat=True)) == {"akave", "hook"})
     reasons = dict(Partner.objects.filter(state="paused").values_list("name", "state_reason"))
-    assert reasons["akave"].endswith("RequestTimeTooSkewed; set this machine's clock right")
-    assert f"{'ahead of' if shift_s > 0 else 'behind'} theirs" in reasons["hook"]
+    assert all(f"s {'ahead of' if shift_s > 0 else 'behind'} theirs" in reason for reason in reasons.values())
     assert not sandboxes.stored_keys()
     house.stop_workers()
 
