@@ -247,7 +247,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "dataunion_project.beat:Clockwork"
 # A message that nobody took is of no use later: the next one does the same. Beat's clock says when that is and the
 # worker's clock whether it is over, so it is more than clocks are apart.
-_BEAT_EXPIRES_S = 2 * 3600.0
+_BEAT_EXPIRES_S = 3 * 3600.0
 CELERY_BEAT_SCHEDULE = {
     "tick": {
         "task": "dataunion.tick",
