@@ -8,10 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from dataunion import claims
+from dataunion import claims, vault
 from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.models import NEVER, DataUnion, SyncAttempt, SyncJob
+from dataunion.models.expressions import MergeEntry
 from dataunion.state import Status
 from tests.dataunion.work import FAILURE, ago, ahead, claim, done, expire, make_job, row, set_partner, settings_of
 from tests.factories import SyncJobFactory
@@ -278,3 +279,54 @@ def test_records_that_failed_at_the_same_moment_come_newest_first() -> None:
     jobs = [make_job(status="failed", changed_at=moment) for _ in range(3)]
 
     assert claims.find_failing_record_ids(partner="akave") == [job.record_id for job in jobs[::-1]]
+
+
+# --- making and giving back
+
+
+def test_a_missing_job_is_made_in_hand_and_goes_on_where_the_entry_stands() -> None:
+    record = make_job().record
+    SyncJob.objects.all().delete()
+    sealed = claims.seal_saved(record.pk, "akave", {"secret": "s"})
+    changes = {"fence": 4, "attempts": 3, "retry_data": vault.to_text(sealed)}
+    DataUnion.objects.update(partners=MergeEntry("akave", changes))
+    read, now = DataUnion.objects.get(), db_now()
+
+    made = claims.make_job(read, "akave", read.entry("akave"), trigger="audit", now=now)
+    again = claims.make_job(read, "akave", read.entry("akave"), trigger="audit", now=now)
+
+    stored = SyncJob.objects.get()
+    assert made is not None
+    assert (made.pk, again) == (stored.pk, None)
+    assert (stored.user_hash, stored.data_type, stored.trigger) == (record.user_hash, record.data_type, "audit")
+    assert (stored.status, stored.runs, stored.fence) == (Status.PENDING, 3, 5)
+    assert (stored.due_at, stored.created_at, stored.changed_at) == (now, now, now)
+    assert stored.lease_until == now + timedelta(seconds=45)
+    assert claims.open_saved(stored) == {"secret": "s"}
+    assert DataUnion.objects.get().entry("akave").fence == 5
+
+
+def test_no_job_is_made_for_an_entry_that_is_no_longer_as_it_was_read() -> None:
+    record = make_job().record
+    SyncJob.objects.all().delete()
+    read = DataUnion.objects.get()
+    DataUnion.objects.update(partners=MergeEntry("akave", {"fence": 9, "is_synced": True}))
+
+    assert claims.make_job(read, "akave", read.entry("akave"), trigger="audit", now=db_now()) is None
+
+    assert SyncJob.objects.count() == 0
+    assert DataUnion.objects.get(pk=record.pk).entry("akave").fence == 9
+
+
+def test_what_one_claim_took_is_given_back_and_no_other_claims() -> None:
+    make_job()
+    [mine] = claim()
+    make_job()
+    [other] = claim()
+    kept = row(other)
+
+    claims._release("akave", mine.lease_token)
+
+    stored = SyncJob.objects.get(pk=mine.pk)
+    assert (stored.status, stored.lease_token, stored.lease_until) == (Status.PENDING, "", NEVER)
+    assert row(other) == kept
