@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -40,6 +41,18 @@ def test_a_chunk_goes_through_the_steps_together() -> None:
     assert engine.push("akave") == 3
 
     assert [step for step, _ in service().calls] == ["keys"] * 3 + ["store"] * 3 + ["confirm"] * 3
+
+
+def test_steps_run_in_so_many_threads_that_bear_the_partners_name() -> None:
+    names: set[str] = set()
+    for name in "abc":
+        hand_in(name)
+    service().plan("store", *[lambda item: names.add(threading.current_thread().name)] * 3)
+
+    with settings_of(sync_threads=1):
+        engine.push("akave")
+
+    assert names == {"akave_0"}
 
 
 def test_a_push_goes_on_until_nothing_is_due() -> None:

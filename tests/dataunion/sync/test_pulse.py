@@ -214,19 +214,30 @@ def test_a_draining_partner_has_no_more_in_hand_than_its_pace() -> None:
 # --- who cannot even be asked
 
 
-def test_a_chain_that_is_not_reached_twice_opens_the_breaker(settings: Any) -> None:
+def look_four_times(settings: Any, problem: TransientError) -> int:
+    """Push to a chain with this problem, whatever peace was asked for; return how often it was looked at."""
     settings.PARTNERS = partners_of(x="Signs")
     hand_in()
     Signs.looked_at.clear()
-    Signs.problem = TransientError("x: the node does not answer")
+    Signs.problem = problem
     try:
         for _ in range(4):
             set_partner("x", not_before=db_now())
             engine.push("x")
     finally:
         Signs.problem = None
+    return len(Signs.looked_at)
 
-    assert len(Signs.looked_at) == 2
+
+def test_a_chain_that_asks_for_peace_is_not_one_that_is_not_reached(settings: Any) -> None:
+    assert look_four_times(settings, TransientError("x: answered 429", retry_after_s=1, http_status=429)) == 4
+
+    assert (Partner.objects.get(name="x").breaker or {}).get("open_until") is None
+
+
+def test_a_chain_that_is_not_reached_twice_opens_the_breaker(settings: Any) -> None:
+    assert look_four_times(settings, TransientError("x: the node does not answer")) == 2
+
     assert (Partner.objects.get(name="x").breaker or {})["open_until"] > db_now().timestamp() + 20
 
 

@@ -195,6 +195,16 @@ def test_a_partner_that_signs_does_so_under_the_signers_lease(signs: str) -> Non
     assert {DataUnion.objects.get(data_id=name).entry(signs).is_synced for name in "abc"} == {True}
 
 
+def test_no_more_records_begin_than_the_signer_has_room_for(signs: str) -> None:
+    for number in range(17):
+        hand_in(str(number))
+
+    assert engine.push(signs) == 16
+
+    left = SyncJob.objects.get(partner=signs)
+    assert (left.status, left.fence, left.waiting_since) == ("pending", 1, None)
+
+
 def test_a_worker_without_the_signers_lease_claims_nothing(signs: str) -> None:
     hand_in()
     Signer.objects.create(chain_id=5, address="0x" + "ab" * 20, lease_token="another", lease_until=ahead(30))
