@@ -58,7 +58,6 @@ def test_a_node_that_limits_us_is_left_in_peace_at_no_cost(way: Way) -> None:
 def test_answers_that_come_too_late_are_no_second_transaction(way: Way) -> None:
     way.configure(rpc_timeout_s="0.5")
     [record] = way.store("one")
-    way.go_before("register")
     way.sandboxes.arm_chain("broadcast_hold", seconds=0.8)
     way.sandboxes.arm_chain("rpc_timeout", seconds=0.8, skip=20, every=11, times=3, per_subject=3)
 

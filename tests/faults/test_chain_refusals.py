@@ -121,7 +121,7 @@ def test_a_paused_registry_is_waited_out_at_no_cost(way: Way) -> None:
     way.union.push("vana")
     way.node.drop(way.hashes()[0])
     with way.changed("registry", ("pause", []), ("unpause", [])):
-        for _ in range(30):
+        for _ in range(16):
             way.mine()
             way.union.wait_for_next("vana")
             way.stand()

@@ -7,7 +7,7 @@ from dataunion.sync import engine
 from tests.faults.elapse import elapse
 from tests.faults.way import REGISTER_ONLY, Way
 
-BACKLOG, ROOM = 48, 8
+BACKLOG, ROOM = 32, 6
 
 
 def backlog(way: Way, records: int) -> None:

@@ -84,14 +84,6 @@ class Way:
         """Go on until Vana's only job waits at this step."""
         self.go(until=lambda: self.job().step == step and self.job().status == status)
 
-    def go_before(self, purpose: str) -> None:
-        """Go on until the next broadcast is the one for this: register, request_proof or reward."""
-        if purpose == "request_proof":
-            self.go_to("confirm_register")
-        elif purpose == "reward":
-            refiner = key_address(self.chain.keys["refiner"]).lower()
-            self.go(until=lambda: refiner in [sent.get("sender") for sent in self.sandboxes.chain_log()])
-
     def go_broadcast(self, purpose: str) -> str:
         """Go on until the transaction for this waits in the mempool; return its hash."""
         number = PURPOSES.index(purpose) + 1

@@ -1,7 +1,7 @@
 """Answers JSON-RPC requests and batches, with the faults that are armed; keeps the log. HTTP itself is in server.py.
 
 Faults (fields of `partners.sandbox.faults.Fault`). The subject that `match` sees is the method's name, followed by a
-space and the transaction's hash where the request has one; `per_subject` counts by it.
+space and the transaction's hash where the request has one, a broadcast also by its sender; `per_subject` counts by it.
 
 - `rpc_429`: refused with Retry-After: `seconds`. `rpc_500`: refused.
 - `rpc_timeout`: carried out, but the answer is held for `seconds`.
@@ -105,7 +105,7 @@ class Service:
         tx: PoolTx | None = None
         try:
             tx = self.node.read_tx(to_bytes(raw))
-            subject = f"{BROADCAST} {tx.hash}"
+            subject = f"{BROADCAST} {tx.hash} 0x{tx.sender.hex()}"
             fault = self.faults.take({"broadcast_dropped"}, subject)
             if fault is None:
                 self.node.submit(tx)
