@@ -1,9 +1,7 @@
 """The Akave adapter against a real S3 server that misbehaves."""
 
 import hashlib
-import json
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -17,15 +15,7 @@ from partners.errors import BlockedError, MisconfiguredError, NotReady, Transien
 from partners.sandbox.control import Server
 from partners.sandbox.faults import Fault
 from partners.testing import PartnerContract, run_steps
-
-Make = Callable[..., AkavePartner]
-Stored = Callable[[], dict[str, bytes]]
-
-
-def make_item(number: int = 0, **fields: Any) -> Item:
-    payload = json.dumps({"heart_rate": 61 + number}).encode()
-    given = {"record_id": f"record-{number}", "data_type": "health", "payload": payload, **fields}
-    return Item(partner="akave", user_hash="user", data_id=f"data-{number}", **given)
+from tests.partners.akave.records import Make, Stored, make_item
 
 
 class Clock:
@@ -177,8 +167,18 @@ class TestALostObject:
 
         assert (caught.value.after_s, caught.value.at_most_s) == (5.0, 60.0)
 
-    def test_then_spends_attempts(self, partner: AkavePartner, lost: Item, clock: Clock) -> None:
-        clock.now += 61
+    @pytest.mark.parametrize(("grace_s", "after_s"), [("8", 2.0), ("0.4", 0.2)])
+    def test_is_looked_for_sooner_where_the_grace_is_short(
+        self, make_partner: Make, lost: Item, clock: Clock, grace_s: str, after_s: float
+    ) -> None:
+        with pytest.raises(NotReady) as caught:
+            make_partner(clock=clock, grace_s=grace_s).confirm(lost)
+
+        assert caught.value.after_s == after_s
+
+    @pytest.mark.parametrize("age_s", [60, 119])
+    def test_then_spends_attempts(self, partner: AkavePartner, lost: Item, clock: Clock, age_s: int) -> None:
+        clock.now += age_s
 
         with pytest.raises(TransientError, match="is not there"):
             partner.confirm(lost)
@@ -266,49 +266,33 @@ def test_an_object_still_shown_after_its_deletion_is_waited_for(make_partner: Ma
     partner = make_partner()
     done = run_steps(partner, make_item())
 
-    with pytest.raises(NotReady, match="still shows"):
+    with pytest.raises(NotReady, match="still shows") as caught:
         partner.confirm_delete(replace(done, kind=REVOKE))
 
+    assert (caught.value.after_s, caught.value.at_most_s) == (5.0, 60.0)
+    with pytest.raises(NotReady) as caught:
+        make_partner(grace_s="8").confirm_delete(replace(done, kind=REVOKE))
+    assert caught.value.after_s == 2.0
 
-class TestVerify:
-    def test_finds_what_was_uploaded(self, make_partner: Make) -> None:
-        partner = make_partner()
 
-        assert partner.verify(run_steps(partner, make_item())).present is True
+def test_an_object_whose_names_were_not_noted_is_taken_back_by_its_name(make_partner: Make, stored: Stored) -> None:
+    partner = make_partner()
+    done = run_steps(partner, make_item())
+    saved = {name: value for name, value in done.saved.items() if name != "names"}
 
-    def test_finds_a_flipped_byte(self, make_partner: Make, bucket_client: Any, stored: Stored) -> None:
-        partner = make_partner()
-        done = run_steps(partner, make_item())
-        held = stored()[f"health/{done.saved['key']}"]
-        bucket_client.put_object(Bucket="health", Key=done.saved["key"], Body=held[:-1] + bytes([held[-1] ^ 1]))
+    assert partner.confirm(replace(done, saved=saved)) == {}
+    partner.delete(replace(done, saved=saved))
 
-        verdict = partner.verify(done)
+    assert f"health/{done.saved['key']}" not in stored()
 
-        assert verdict.present is False
-        assert "other bytes" in verdict.detail
 
-    def test_finds_another_size_without_fetching(self, make_partner: Make, bucket_client: Any, s3: Server) -> None:
-        partner = make_partner()
-        done = run_steps(partner, make_item())
-        bucket_client.put_object(Bucket="health", Key=done.saved["key"], Body=b"x" * 100_000)
+@pytest.mark.parametrize("step", ["check", "upload", "confirm", "delete", "confirm_delete"])
+def test_an_error_names_its_step(make_partner: Make, step: str) -> None:
+    done = run_steps(make_partner(), make_item())
+    away = make_partner(endpoint_url="http://127.0.0.1:9")
 
-        assert partner.verify(done).present is False
-        assert not [e for e in s3.log() if e["key"] == done.saved["key"] and e["method"] == "GET"]
-
-    def test_finds_a_deleted_object(self, make_partner: Make, bucket_client: Any) -> None:
-        partner = make_partner()
-        done = run_steps(partner, make_item())
-        bucket_client.delete_object(Bucket="health", Key=done.saved["key"])
-
-        assert "is gone" in partner.verify(done).detail
-
-    def test_says_that_nothing_was_uploaded(self, make_partner: Make) -> None:
-        assert make_partner().verify(make_item()).present is False
-
-    def test_does_not_guess_when_the_storage_is_silent(self, make_partner: Make) -> None:
-        done = run_steps(make_partner(), make_item())
-
-        assert make_partner(secret_access_key="wrong").verify(done).present is None
+    with pytest.raises(TransientError, match=f"^akave: {step}: "):
+        away.check() if step == "check" else getattr(away, step)(done)
 
 
 def test_check_names_both_buckets(make_partner: Make) -> None:
