@@ -120,13 +120,13 @@ class World:
 
     def start_dataunion(self) -> None:
         """Start the web server, the clock and a worker for each queue."""
-        celery = ("-m", "celery", "-A", "dataunion_project")
+        celery = ("-m", "celery", "-A", "dataunion_project", "-q")
         quiet = ("-l", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
         for partner in self.partners:
             worker = ("worker", "-P", "solo", "-Q", f"sync.{partner}", "-n", f"{partner}@demo", *quiet)
             self.processes.start(worker_of(partner), *celery, *worker)
         self.processes.start("clock", *celery, "worker", "-P", "solo", "-Q", "dataunion", "-n", "clock@demo", *quiet)
-        self.processes.start("beat", *celery, "beat", "-l", "WARNING", "-s", str(FOLDER / "beat"))
+        self.processes.start("beat", *celery, "beat", "-l", "WARNING")
         port = self.web_url.rpartition(":")[2]
         granian = ("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--log-level", "warning")
         self.processes.start("web", *granian, "--port", port, "dataunion_project.wsgi:application")

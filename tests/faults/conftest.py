@@ -32,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _static_folder() -> None:
+    """Make the folder that whitenoise warns of when it is missing."""
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+
+
 @pytest.fixture(scope="package")
 def django_db_setup(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[str]:
     """Give the address of a database of the matrix' own: workers are processes, and see no test's transaction."""
@@ -130,7 +136,7 @@ def forks(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="package")
 def running_house(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    launch = ForkingLaunch()
+    launch = ForkingLaunch(environment)
     house = House(tmp_path_factory.mktemp("house"), environment, launch)
     try:
         house.start_broker()

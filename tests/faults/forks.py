@@ -91,9 +91,10 @@ class Forks:
 
 
 class ForkingLaunch:
-    """Launches a house's workers and beats as forks, what is no Celery as ever."""
+    """Launches a house's workers and beats as forks; what is no Celery, or has settings of its own, as ever."""
 
-    def __init__(self) -> None:
+    def __init__(self, common: Mapping[str, str]) -> None:
+        self._common = common
         self._forks: Forks | None = None
         self._env: dict[str, str] = {}
 
@@ -101,7 +102,8 @@ class ForkingLaunch:
         if command[1] != "celery":
             return launch(command, env, log)
         if self._forks is None:
-            self._env = {key: value for key, value in env.items() if key not in _READ_BY_FORKS}
+            # Not what the first one alone was given: every fork would have it.
+            self._env = {**self._common, "REDIS_URL": env["REDIS_URL"]}
             self._forks = Forks(self._env, log.parent)
         own = {key: value for key, value in env.items() if self._env.get(key) != value}
         if own.keys() - _READ_BY_FORKS:

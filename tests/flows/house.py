@@ -22,7 +22,7 @@ from demo.processes import free_port
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S, ANSWER_S, END_S = 90.0, 20.0, 30.0
 LEASE_S, TICK_S = 3, 1
-_CELERY = ("-m", "celery", "-A", "dataunion_project")
+_CELERY = ("-m", "celery", "-A", "dataunion_project", "-q")
 _QUIET = ("-l", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
 WORKERS = {
     "akave": "sync.akave",
