@@ -55,7 +55,7 @@ def profile() -> settings:
     """Return how long to look: the same few examples each time, or FAULTS_EXAMPLES new ones."""
     wanted = os.environ.get("FAULTS_EXAMPLES")
     return settings(
-        max_examples=int(wanted or (6 if connections["default"].vendor == "mongodb" else 20)),
+        max_examples=int(wanted or (8 if connections["default"].vendor == "mongodb" else 40)),
         stateful_step_count=40,
         deadline=None,
         database=None,
