@@ -212,7 +212,7 @@ def _end(job: SyncJob, ending: Ending, now: datetime) -> None:
 
 def rescue(now: datetime, *, limit: int = 500) -> list[SyncJob]:
     """Take back the work of workers that fell silent, and finish publications that nobody finished."""
-    return take_back(list(SyncJob.objects.expired(now)[:limit]), now)
+    return take_back(SyncJob.objects.expired(now, limit=limit), now)
 
 
 def take_back(found: Collection[SyncJob], now: datetime) -> list[SyncJob]:

@@ -24,7 +24,7 @@ _LONGEST_WAIT = timedelta(days=1)
 
 def check_leases(found: Findings) -> None:
     """Look at what is held for longer than can be, or by somebody who is gone."""
-    for job in SyncJob.objects.expired(found.now)[:_LIMIT]:
+    for job in SyncJob.objects.expired(found.now, limit=_LIMIT):
         _check_expired(found, job)
     too_long = Signer.objects.filter(lease_until__gt=found.now + timedelta(seconds=2 * conf().sync_lease_s))
     for pk in too_long.values_list("pk", flat=True):

@@ -22,7 +22,11 @@ def has_ended(field: str, now: datetime, *, lasts_s: float) -> models.Q:
     Such a one was written by a clock that ran ahead. Twice as far is taken for that, since a deploy may change how
     long a lease lasts, and `now` may be a little old.
     """
-    return models.Q(**{f"{field}__lte": now}) | models.Q(**{f"{field}__gt": now + timedelta(seconds=2 * lasts_s)})
+    return models.Q(**{f"{field}__lte": now}) | models.Q(**{f"{field}__gt": _furthest(now, lasts_s)})
+
+
+def _furthest(now: datetime, lasts_s: float) -> datetime:
+    return now + timedelta(seconds=2 * lasts_s)
 
 
 class SyncJobQuerySet(models.QuerySet["SyncJob"]):
@@ -34,16 +38,25 @@ class SyncJobQuerySet(models.QuerySet["SyncJob"]):
             "priority", "due_at"
         )
 
-    def expired(self, now: datetime) -> SyncJobQuerySet:
-        """Return jobs that somebody took into hand and left there."""
-        return self.filter(has_ended("lease_until", now, lasts_s=conf().sync_lease_s), lease_until__gt=NEVER).order_by(
-            "lease_until"
-        )
+    def expired(self, now: datetime, *, limit: int) -> list[SyncJob]:
+        """Return jobs that somebody took into hand and left there.
+
+        Two questions, since each is one range of an index, and what an OR costs is the database's choice.
+        """
+        found = list(self.past(now)[:limit])
+        return found + list(self.astray(now)[: limit - len(found)])
+
+    def past(self, now: datetime) -> SyncJobQuerySet:
+        """Return jobs whose lease has run out, the longest first."""
+        return self.filter(lease_until__gt=NEVER, lease_until__lte=now).order_by("lease_until")
+
+    def astray(self, now: datetime) -> SyncJobQuerySet:
+        """Return jobs whose lease lies further ahead than any lasts; see `has_ended`."""
+        return self.filter(lease_until__gt=_furthest(now, conf().sync_lease_s)).order_by("lease_until")
 
     def held(self, now: datetime) -> SyncJobQuerySet:
         """Return jobs that somebody has in hand, as far as the clock tells."""
-        longest = timedelta(seconds=2 * conf().sync_lease_s)
-        return self.filter(lease_until__gt=now, lease_until__lte=now + longest)
+        return self.filter(lease_until__gt=now, lease_until__lte=_furthest(now, conf().sync_lease_s))
 
     def failing(self) -> SyncJobQuerySet:
         """Return what `failed` means to people: not synced, and the last attempt ended in an error, or blocked."""

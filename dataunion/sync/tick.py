@@ -94,7 +94,7 @@ def _rescue(now: datetime) -> None:
 def _rescue_each(now: datetime) -> list[SyncJob]:
     """Rescue one after the other: a row that cannot be published must not hold up the others."""
     rescued: list[SyncJob] = []
-    for job in list(SyncJob.objects.expired(now)[:_RESCUE]):
+    for job in SyncJob.objects.expired(now, limit=_RESCUE):
         try:
             rescued += claims.take_back([job], now)
         except Exception:

@@ -499,7 +499,8 @@ def test_every_declared_index_is_there() -> None:
     ("index", "rows"),
     [
         ("job_due", lambda: SyncJob.objects.filter(partner="v", status="pending", priority=0, due_at__lt=hours_ago(0))),
-        ("job_lease", lambda: SyncJob.objects.expired(hours_ago(0))),
+        ("job_lease", lambda: SyncJob.objects.past(hours_ago(0))),
+        ("job_lease", lambda: SyncJob.objects.astray(hours_ago(0))),
         ("dataunions_2", lambda: DataUnion.objects.filter(user_hash="u", data_type="health", data_id="d")),
     ],
 )
