@@ -8,6 +8,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from dataunion.conf import conf
+from dataunion.loaders.base import LoaderConfigError
+from dataunion.loaders.registry import find_loader
+from dataunion.state import DataType
 from partners import registry
 from partners.errors import MisconfiguredError
 from partners.requirements import problems
@@ -37,3 +40,20 @@ def check_lease(app_configs: Any, **_: Any) -> list[CheckMessage]:
     if conf().sync_lease_s < 3:
         return [Error("DATAUNION_SYNC_LEASE_S should be 3 seconds or more.", id="dataunion.E003")]
     return []
+
+
+@register(Tags.compatibility)
+def check_loaders(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Each loader of the settings is for a known type, and has all that it needs."""
+    found: list[CheckMessage] = []
+    for data_type in settings.LOADERS:
+        variable = f"DATAUNION_LOADER_{data_type.upper()}"
+        if data_type not in list(DataType):
+            valid = ", ".join(f"DATAUNION_LOADER_{name.upper()}" for name in DataType)
+            found.append(Error(f"{variable} is for no data type; it should be one of {valid}.", id="dataunion.E004"))
+            continue
+        try:
+            find_loader(data_type)
+        except LoaderConfigError as error:
+            found.append(Error(f"{variable}: {error}.", id="dataunion.E004"))
+    return found

@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from dataunion import claims, roster, vault
+from dataunion import claims, payloads, roster, vault
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import PAYLOADS, DataUnion, Partner, Payload, SyncJob
@@ -48,6 +49,13 @@ class TooLargeError(IngestError):
 
 class ConflictError(IngestError):
     """Other content is stored under the same reference."""
+
+
+class TrackingOffError(IngestError):
+    """New records are not taken now."""
+
+    def __init__(self) -> None:
+        super().__init__("new records are not taken now (DATAUNION_TRACKING is off); hand this in again later")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +126,8 @@ def _create_unseen(news: Mapping[int, NewRecord], rows: Sequence[Partner]) -> di
     ).values_list("user_hash", "data_type", "data_id")
     for reference in stored:
         references.pop(reference, None)
+    if not settings.DATAUNION_TRACKING:
+        return {}
     now = db_now()
     drafts = {n: _draft(news[n], rows, now) for n in references.values()}
     if not drafts or not _write(list(drafts.values())):
@@ -173,6 +183,8 @@ def _validate_owner(owner: dict[str, str] | None) -> None:
 def _register(new: NewRecord, rows: Sequence[Partner]) -> Registered:
     record = DataUnion.find_by_data_reference(new.user_hash, new.data_type, new.data_id)
     if record is None:
+        if not settings.DATAUNION_TRACKING:
+            raise TrackingOffError
         draft = _draft(new, rows, db_now())
         if _write([draft]):
             return Registered(record=draft.record, created=True)
@@ -206,7 +218,7 @@ def _draft(new: NewRecord, rows: Sequence[Partner], now: datetime) -> Draft:
         updated_at=now,
     )
     jobs = [_first_job(new, row, pk, now) for row in takers]
-    return Draft(record, jobs, None if new.payload is None else _payload_row(pk, new, new.payload))
+    return Draft(record, jobs, None if new.payload is None else _payload_row(record, new, new.payload))
 
 
 def _write(drafts: Sequence[Draft]) -> bool:
@@ -245,7 +257,7 @@ def _bring_again(data: Sequence[Payload], *, took_s: float) -> None:
 def _first_job(new: NewRecord, row: Partner, pk: UUID, now: datetime) -> SyncJob:
     """Make the job; one that waits for data or for another partner is due later, and woken when that is there."""
     waits_s = 0.0
-    if new.payload is None:
+    if new.payload is None and not payloads.is_elsewhere(new.data_type):
         waits_s = WAIT_S
     elif roster.requirements(row):
         waits_s = conf().sync_requirement_s
@@ -261,19 +273,9 @@ def _first_job(new: NewRecord, row: Partner, pk: UUID, now: datetime) -> SyncJob
     )
 
 
-def _payload_row(pk: UUID, new: NewRecord, payload: bytes) -> Payload:
-    model = PAYLOADS[new.data_type]
-    return model(
-        id=pk,
-        user_hash=new.user_hash,
-        data_id=new.data_id,
-        payload=vault.seal(payload, model._meta.db_table, pk),
-        size_bytes=len(payload),
-        digest=vault.content_digest(payload),
-        schema_name=new.schema_name,
-        recorded_at=new.recorded_at,
-        owner=new.owner,
-    )
+def _payload_row(record: DataUnion, new: NewRecord, payload: bytes) -> Payload:
+    facts = payloads.Facts(schema_name=new.schema_name, recorded_at=new.recorded_at, owner=new.owner)
+    return payloads.make_row(record, payload, facts)
 
 
 def _attach(record: DataUnion, new: NewRecord) -> None:
@@ -283,7 +285,7 @@ def _attach(record: DataUnion, new: NewRecord) -> None:
     if stored is None:
         try:
             with transaction.atomic():
-                _payload_row(record.pk, new, payload).save(force_insert=True)
+                _payload_row(record, new, payload).save(force_insert=True)
         except IntegrityError:
             _attach(record, new)
             return

@@ -75,7 +75,7 @@ def _turn_column(
     tally: Tally,
     row: dict[str, Any],
 ) -> None:
-    if row[column] is None:
+    if not row[column]:  # nothing there, or data that is kept elsewhere
         return
     old = bytes(row[column])
     new = tally.rewrap(old, f"{tally.table} {row['pk']}", belongs_to(tally.table, row))

@@ -156,6 +156,26 @@ PARTNERS = {name: _partner(name, _NAMES) for name in _NAMES}
 # Dotted paths of functions (record) -> reason or None, asked before anything is sent.
 DATAUNION_SYNC_GATES = _read("DATAUNION_SYNC_GATES", "dotted paths separated by commas", _list, "")
 
+# "off" stops new records and leaves all else working.
+DATAUNION_TRACKING = _read("DATAUNION_TRACKING", "on or off", _flag, "on")
+_LOADER = "DATAUNION_LOADER_"
+
+
+def _loader(data_type: str) -> dict[str, Any]:
+    """Collect the options of a data type's loader: option `x_y` is DATAUNION_LOADER_HEALTH_X_Y (or …_FILE)."""
+    prefix = f"{_LOADER}{data_type.upper()}_"
+    names = {k.removesuffix("_FILE") for k in os.environ if k.startswith(prefix)}
+    options = {name.removeprefix(prefix).lower(): _read(name, "a value", str) for name in names}
+    return {"BACKEND": os.environ[prefix.rstrip("_")], "OPTIONS": options}
+
+
+# Data types whose data is kept elsewhere, and the dotted path of what reads it there.
+LOADERS = {
+    name.removeprefix(_LOADER).lower(): _loader(name.removeprefix(_LOADER))
+    for name, value in os.environ.items()
+    if value and name.startswith(_LOADER) and "_" not in name.removeprefix(_LOADER)
+}
+
 INSTALLED_APPS = [
     "unfold",
     "dataunion_project.apps.MongoAdminConfig" if MONGODB else "django.contrib.admin",

@@ -45,7 +45,7 @@ def resolve(options: Iterable[Option], given: Mapping[str, Any]) -> dict[str, st
 def problems(options: Iterable[Option], given: Mapping[str, Any]) -> dict[str, str]:
     """Map option name to what is wrong with it; empty when all is well. Unknown names are problems too."""
     table = {o.name: o for o in options}
-    found = {name: "is not an option of this partner" for name in given if name not in table}
+    found = {name: "is not an option here" for name in given if name not in table}
     for name, option in table.items():
         problem = option.problem(given.get(name))
         if problem:

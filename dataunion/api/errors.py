@@ -23,6 +23,7 @@ _OURS: Mapping[type[Exception], HTTPStatus] = {
     ingest.InvalidRecordError: HTTPStatus.BAD_REQUEST,
     ingest.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ingest.ConflictError: HTTPStatus.CONFLICT,
+    ingest.TrackingOffError: HTTPStatus.SERVICE_UNAVAILABLE,
     roster.UnknownPartnerError: HTTPStatus.BAD_REQUEST,
     retries.UnknownDataTypeError: HTTPStatus.BAD_REQUEST,
     reports.ContendedError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -79,7 +80,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     if status is not None:
         response = _respond(status, str(error), **members(error))
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            response["Retry-After"] = "1"
+            response["Retry-After"] = "60" if isinstance(error, ingest.TrackingOffError) else "1"
         return response
     if is_database_away(error):
         log.error("api.database", extra={"type": type(error.__cause__ or error).__name__, "cause": str(error)[:200]})

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from dataunion import claims, vault
 from dataunion.conf import conf
-from dataunion.models import PAYLOADS, DataUnion, Payload, SyncJob
+from dataunion.loaders.base import StoreAwayError
+from dataunion.models import DataUnion, SyncJob
+from dataunion.payloads import Facts, PayloadError, Trouble, find_facts, read_payloads
 from dataunion.state import PartnerEntry
 from partners.base import PUSH, Item, Owner, Required
 from partners.errors import BlockedError, MisconfiguredError, NotReady, PartnerError, PermanentError
 
 WAIT_S = 900.0
+_AWAY_S = 30.0  # until data that is kept elsewhere is asked for again
 
 
 class MissingRecordError(Exception):
@@ -29,39 +32,30 @@ class Unready(NotReady):
 def build_items(jobs: Sequence[SyncJob], requires: Sequence[str]) -> dict[UUID, Item | Exception]:
     """Make an Item for each job, or say why it cannot go on; by job key."""
     records = DataUnion.objects.in_bulk([job.record_id for job in jobs])
-    data = _load_facts(records.values())
+    data = find_facts(records.values())
     made: dict[UUID, Item | Exception] = {}
     for job in jobs:
         record = records.get(job.record_id)
         try:
             made[job.pk] = _build(job, record, data.get(job.record_id), requires) if record else MissingRecordError()
         except vault.VaultError as error:
-            made[job.pk] = _unopened(job.partner, error)
+            made[job.pk] = _explain(job.partner, error)
     return made
 
 
-def _unopened(partner: str, error: vault.VaultError) -> PartnerError:
-    """Say what becomes of a job whose sealed data does not open: only its own, unless the key itself is missing."""
+def _explain(partner: str, error: Trouble) -> PartnerError:
+    """Say what becomes of a job whose data cannot be had: only its own, unless a key or the whole store is missing."""
+    if isinstance(error, StoreAwayError):
+        message = f"The store that keeps this record's data cannot be asked ({error}); it is asked again soon."
+        return NotReady(message, after_s=_AWAY_S, at_most_s=math.inf)
+    if isinstance(error, PayloadError):
+        return PermanentError(f"{partner}: {error}", kind=error.kind)
     if isinstance(error, vault.UnknownKeyError):
         return MisconfiguredError(f"{partner}: stored data cannot be opened: {error}")
     return PermanentError(f"{partner}: stored data cannot be opened: {error}", kind="damaged")
 
 
-def _load_facts(records: Iterable[DataUnion]) -> dict[UUID, Mapping[str, Any]]:
-    """Return what is known of each record's data, without the data itself."""
-    found: dict[UUID, Mapping[str, Any]] = {}
-    by_type: dict[str, list[UUID]] = {}
-    for record in records:
-        by_type.setdefault(record.data_type, []).append(record.pk)
-    for data_type, ids in by_type.items():
-        rows = PAYLOADS[data_type]._default_manager.filter(pk__in=ids)
-        found.update({row["pk"]: row for row in rows.values("pk", "schema_name", "recorded_at", "owner")})
-    return found
-
-
-def _build(
-    job: SyncJob, record: DataUnion, facts: Mapping[str, Any] | None, requires: Sequence[str]
-) -> Item | Exception:
+def _build(job: SyncJob, record: DataUnion, facts: Facts | Trouble | None, requires: Sequence[str]) -> Item | Exception:
     needed = requires if job.kind == PUSH else ()  # taking back waits for nobody, not even for data
     strange = [name for name in needed if name not in record.partners]
     if strange:
@@ -69,10 +63,11 @@ def _build(
     missing = [name for name in needed if not _entry(record, name).is_synced]
     if facts is None and job.kind == PUSH:
         return Unready("The record's data has not been handed in yet.", after_s=WAIT_S)
+    if job.kind == PUSH and not isinstance(facts, Facts | None):
+        return _explain(job.partner, facts)
     if missing:
         return Unready(f"Waits for {missing[0]}.", after_s=conf().sync_requirement_s)
-    facts = facts or {"schema_name": "", "recorded_at": None, "owner": None}
-    owner = facts["owner"] or {}
+    known = facts if isinstance(facts, Facts) else Facts()
     return Item(
         record_id=str(record.pk),
         partner=job.partner,
@@ -80,9 +75,9 @@ def _build(
         data_type=record.data_type,
         data_id=record.data_id,
         kind=job.kind,
-        schema_name=facts["schema_name"],
-        recorded_at=facts["recorded_at"],
-        owner=Owner(**owner) if owner else None,
+        schema_name=known.schema_name,
+        recorded_at=known.recorded_at,
+        owner=Owner(**known.owner) if known.owner else None,
         saved=claims.open_saved(job),
         required={name: _required(record, name) for name in requires if _entry(record, name).is_synced},
     )
@@ -99,27 +94,20 @@ def _required(record: DataUnion, partner: str) -> Required:
 
 
 def load_payloads(items: Iterable[Item]) -> dict[str, Item | PartnerError]:
-    """Return the items with their payload in clear, or why it does not open; by record id."""
-    by_type: dict[str, list[Item]] = {}
-    for item in items:
-        by_type.setdefault(item.data_type, []).append(item)
-    loaded: dict[str, Item | PartnerError] = {}
-    for data_type, group in by_type.items():
-        model = PAYLOADS[data_type]
-        sealed = dict(model._default_manager.filter(pk__in=[i.record_id for i in group]).values_list("pk", "payload"))
-        for item in group:
-            loaded[item.record_id] = _with_payload(item, model, sealed)
-    return loaded
+    """Return the items with their payload in clear, or why it cannot be had; by record id."""
+    items = list(items)
+    found = read_payloads(map(_record_of, items))
+    return {item.record_id: _with_payload(item, found.get(UUID(item.record_id))) for item in items}
 
 
-def _with_payload(item: Item, model: type[Payload], sealed: Mapping[UUID, Any]) -> Item | PartnerError:
-    pk = UUID(item.record_id)
-    if pk not in sealed:
+def _record_of(item: Item) -> DataUnion:
+    return DataUnion(pk=UUID(item.record_id), user_hash=item.user_hash, data_type=item.data_type, data_id=item.data_id)
+
+
+def _with_payload(item: Item, found: bytes | Trouble | None) -> Item | PartnerError:
+    if found is None:
         return PermanentError(f"{item.partner}: the record's data is gone; hand it in again", kind="damaged")
-    try:
-        return replace(item, payload=vault.open_sealed(bytes(sealed[pk]), model._meta.db_table, pk))
-    except vault.VaultError as error:
-        return _unopened(item.partner, error)
+    return replace(item, payload=found) if isinstance(found, bytes) else _explain(item.partner, found)
 
 
 def snooze_s(job: SyncJob, now: datetime) -> float:

@@ -264,3 +264,26 @@ def test_a_batch_may_be_sent_again(ask: Ask, ingester) -> None:
 def test_a_batch_of_a_wrong_size_is_refused(ask: Ask, ingester, body: object, sentence: str) -> None:
     assert_problem(ask(ingester, "POST", "records", body), 400, sentence)
     assert _nothing_is_stored()
+
+
+# --- tracking is off -------------------------------------------------------------------------------------------------
+
+
+def test_while_tracking_is_off_a_new_record_is_asked_to_come_again(ask: Ask, ingester, settings: Any) -> None:
+    settings.DATAUNION_TRACKING = False
+
+    response = ask(ingester, "POST", "records", NEW)
+
+    assert_problem(response, 503, "new records are not taken now (DATAUNION_TRACKING is off); hand this in again later")
+    assert response["Retry-After"] == "60"
+    assert _nothing_is_stored()
+
+
+def test_while_tracking_is_off_each_new_record_of_a_batch_says_so(ask: Ask, ingester, settings: Any) -> None:
+    there = ask(ingester, "POST", "records", NEW).json()["id"]
+    settings.DATAUNION_TRACKING = False
+
+    results = ask(ingester, "POST", "records", [NEW, {**NEW, "data_id": "d-2"}]).json()["results"]
+
+    assert results[0] == {"status": 200, "id": there}
+    assert (results[1]["status"], DataUnion.objects.count()) == (503, 1)

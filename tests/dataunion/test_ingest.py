@@ -16,10 +16,12 @@ from dataunion.ingest import (
     NewRecord,
     Registered,
     TooLargeError,
+    TrackingOffError,
     register_record,
     register_records,
 )
 from dataunion.models import NEVER, CheckIn, DataUnion, HealthData, SyncJob
+from dataunion.sync import engine
 from tests.dataunion.work import at_once, set_partner, settings_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -328,3 +330,26 @@ def test_a_batch_costs_a_few_statements_however_many_there_are(django_assert_max
         register_records(news)
 
     assert rows() == (100, 100, 0, 200)
+
+
+# --- tracking is off
+
+
+def test_while_tracking_is_off_no_new_record_comes_in(settings: Any) -> None:
+    settings.DATAUNION_TRACKING = False
+
+    results = register_records([NewRecord(user_hash="u1", data_type="health", data_id=name) for name in ("a", "b")])
+
+    assert [type(result) for result in results] == [TrackingOffError, TrackingOffError]
+    assert str(results[0]).startswith("new records are not taken now (DATAUNION_TRACKING is off)")
+    assert rows() == (0, 0, 0, 0)
+
+
+def test_while_tracking_is_off_what_is_there_is_found_and_worked_on(settings: Any) -> None:
+    record = register().record
+    settings.DATAUNION_TRACKING = False
+
+    again = register()
+
+    assert (again.record.pk, again.created) == (record.pk, False)
+    assert engine.push("akave") == 1

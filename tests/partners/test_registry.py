@@ -95,7 +95,7 @@ def test_wrong_options_are_all_named():
         build("clinic", "webhook", {"secret": "short", "colour": "red"})
 
     assert caught.value.message == (
-        "clinic: colour is not an option of this partner; "
+        "clinic: colour is not an option here; "
         "secret cannot be its value; it should hold whsec_ and 24 to 64 random bytes in base64, shared with the "
         "receiver; "
         "url is not set; it should hold the receiver's URL, https://host/path"

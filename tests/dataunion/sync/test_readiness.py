@@ -89,7 +89,7 @@ def test_a_wrong_option_pauses_the_partner_and_names_it(checked: str) -> None:
 
     assert engine.push(checked) == 0
 
-    assert state() == ("paused", "x: colour is not an option of this partner")
+    assert state() == ("paused", "x: colour is not an option here")
 
 
 def test_secrets_that_do_not_open_pause_the_partner(checked: str) -> None:

@@ -1,0 +1,1 @@
+"""Where data that is kept elsewhere is read from. `base` is the contract, `registry` says which type has a loader."""

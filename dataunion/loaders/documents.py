@@ -1,0 +1,59 @@
+"""A MongoDB document as the bytes of a payload: JSON, always the same for the same document."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from bson import Decimal128, ObjectId
+
+from dataunion.loaders.base import LoaderError
+
+_MONGOOSE = {"_id", "__v"}  # the database's own: they say nothing about the person
+
+
+def write_document(document: Mapping[str, Any]) -> bytes:
+    """Return a document as JSON: keys in order, times in ISO 8601 (UTC, ms), ids in hex, bytes in base64.
+
+    `_id` and `__v` are left out. Raises LoaderError for what JSON has no form for.
+    """
+    plain = {key: _plain(value, key) for key, value in document.items() if key not in _MONGOOSE}
+    text = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise LoaderError("a text in it is no Unicode") from None
+
+
+def _plain(value: Any, path: str) -> Any:
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return _plain_float(value, path)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner, f"{path}.{key}") for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner, f"{path}[]") for inner in value]
+    return _plain_rare(value, path)
+
+
+def _plain_float(value: float, path: str) -> float:
+    if not math.isfinite(value):
+        raise LoaderError(f"field {path} holds a number that JSON has no form for")
+    return value
+
+
+def _plain_rare(value: Any, path: str) -> str:
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, ObjectId | Decimal128 | UUID):
+        return str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise LoaderError(f"field {path} holds a {type(value).__name__}, which JSON has no form for")

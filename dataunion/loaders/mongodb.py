@@ -1,0 +1,103 @@
+"""Data that stays in a MongoDB collection of somebody else's, one document a record. Only read, never written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+
+from dataunion.loaders.base import Loaded, Loader, LoaderError, Reference, StoreAwayError
+from dataunion.loaders.documents import write_document
+from partners.requirements import Option, Secret
+
+_ANSWER_MS = 10_000  # for one question, the connection included: below a third of the lease
+
+
+class MongoLoader(Loader):
+    """Finds a record's document by `id_field` (and `user_field`, where ids are unique for each user only)."""
+
+    options: ClassVar[tuple[Option, ...]] = (
+        Secret(
+            name="uri",
+            holds="mongodb://host/database, of an account that may only read",
+            pattern=r"mongodb(\+srv)?://[^/]+/[^/?]+(\?.*)?",
+        ),
+        Option(name="collection", holds="the collection's name", pattern=r"[^$\x00]+"),
+        Option(name="id_field", holds="the field that holds the data_id; it should have an index", pattern=r"[^$].*"),
+        Option(
+            name="user_field",
+            holds="the field that holds the user hash; empty where ids are unique by themselves",
+            default="",
+            pattern=r"[^$].*",
+        ),
+        Option(name="schema", holds="the schema's name of every document", default="", pattern=r".{1,100}"),
+    )
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
+        self._opening = threading.Lock()
+        self._client: MongoClient[dict[str, Any]] | None = None
+
+    def load(self, references: Sequence[Reference]) -> Mapping[Reference, Loaded | LoaderError]:
+        """Ask for all of them at once."""
+        wanted = {self._key(reference.user_hash, reference.data_id): reference for reference in references}
+        found: dict[Reference, Loaded | LoaderError] = {}
+        try:
+            for document in self._collection().find(self._query(references)):
+                reference = wanted.get(self._key(document.get(self.config["user_field"]), document[self._id_field]))
+                if reference is None:
+                    continue  # another user's document of the same id
+                found[reference] = _ambiguous() if reference in found else self._read(document)
+        except PyMongoError as error:
+            raise StoreAwayError(type(error).__name__) from error
+        return found
+
+    def close(self) -> None:
+        """Close the client, if one was opened."""
+        with self._opening:
+            client, self._client = self._client, None
+        if client:
+            client.close()
+
+    @property
+    def _id_field(self) -> str:
+        return self.config["id_field"]
+
+    def _key(self, user: object, data_id: object) -> tuple[object, object]:
+        return (user if self.config["user_field"] else None, data_id)
+
+    def _query(self, references: Sequence[Reference]) -> dict[str, Any]:
+        query: dict[str, Any] = {self._id_field: {"$in": sorted({reference.data_id for reference in references})}}
+        if self.config["user_field"]:
+            query[self.config["user_field"]] = {"$in": sorted({reference.user_hash for reference in references})}
+        return query
+
+    def _read(self, document: Mapping[str, Any]) -> Loaded | LoaderError:
+        try:
+            return Loaded(payload=write_document(document), schema_name=self.config["schema"])
+        except LoaderError as error:
+            return error
+
+    def _collection(self) -> Collection[dict[str, Any]]:
+        """Return the collection; the client is made when first needed, so that a fork never shares one."""
+        with self._opening:
+            if self._client is None:
+                try:
+                    self._client = MongoClient(
+                        self.config["uri"],
+                        timeoutMS=_ANSWER_MS,
+                        uuidRepresentation="standard",
+                        readPreference="secondaryPreferred",
+                        appname="dataunion-loader",
+                    )
+                except (ConfigurationError, InvalidURI) as error:
+                    raise StoreAwayError(type(error).__name__) from error
+            return self._client.get_default_database()[self.config["collection"]]
+
+
+def _ambiguous() -> LoaderError:
+    return LoaderError("the store holds more than one document for it; keep one")
