@@ -1,7 +1,8 @@
-"""./run test: every test on SQLite, and every test that touches the database on MongoDB (SecantusDB) as well.
+"""./run test: every test on SQLite, and every test that touches the database on the other databases as well.
 
-Both at once, since each leaves most of one core alone; then, with the machine to themselves, those that measure time.
-The matrix of faults is long: on MongoDB it runs where it is asked for, `./run test faults`.
+SQLite is in sight; beside it run the others, one after the other, since each leaves most of one core alone; then, with
+the machine to themselves, those that measure time. The matrix of faults is long: on another database than SQLite it
+runs where it is asked for, `./run test faults`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from tests.differences import tell_differences
+from tests.postgresql import ServerMissingError
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITES = {
@@ -24,6 +29,8 @@ SUITES = {
     "faults": ["tests/faults"],
 }
 SABOTAGE = "sabotage"
+DATABASES = ("sqlite", "mongodb", "postgresql")
+USUAL = DATABASES[:2]
 NO_TESTS = 5  # pytest's status when nothing was left to run, as on MongoDB for tests that touch no database
 
 
@@ -31,42 +38,59 @@ def main(argv: list[str] | None = None) -> int:
     """Return 0 if every run was green and, for the whole suite, the coverage is enough."""
     parser = argparse.ArgumentParser(prog="./run test", description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", help=f"{', '.join(SUITES)}, {SABOTAGE}, or paths; default: every test")
-    parser.add_argument("--db", choices=("sqlite", "mongodb", "all"), default="all")
+    parser.add_argument("--db", choices=(*DATABASES, "all"), help="default: sqlite and mongodb")
     options, passed_on = parser.parse_known_args(argv)
     if SABOTAGE in options.what:
         arguments = [*(name for name in options.what if name != SABOTAGE), *passed_on]
         return subprocess.run([sys.executable, "-m", "tests.sabotage", *arguments], cwd=ROOT, check=False).returncode
     paths = [path for what in options.what for path in SUITES.get(what, [what])]
-    databases = ("sqlite", "mongodb") if options.db == "all" else (options.db,)
+    wanted = USUAL if options.db is None else DATABASES if options.db == "all" else (options.db,)
     with tempfile.TemporaryDirectory(prefix="dataunion-tests-") as folder, ExitStack() as held:
         home = Path(folder)
-        arguments = {name: [*(paths or _everything(name)), *passed_on] for name in databases}
-        runs = [Run(name, held.enter_context(_database(name)), arguments[name], home) for name in databases]
+        urls, missing = _serve(wanted, held)
+        if missing and len(wanted) == 1:
+            parser.error(missing[0])
+        runs = [Run(name, url, [*(paths or _everything(name)), *passed_on], home) for name, url in urls.items()]
         failed = [run.database for run in runs if not run.is_green()] if len(runs) == 1 else _run_all(runs)
-        if not paths and options.db == "all" and not _is_covered(home):
+        if not paths and len(wanted) > 1 and not _is_covered(home):
             failed.append("coverage")
-        _tell_skipped(home / "skips")
-    print(f"tests: {'failed on ' + ', '.join(failed) if failed else 'green on ' + ' and '.join(databases)}", flush=True)
+        _tell_skipped(home / "skips", missing)
+        tell_differences(home / "differences")
+    print(f"tests: {'failed on ' + ', '.join(failed) if failed else 'green on ' + ' and '.join(urls)}", flush=True)
     return 1 if failed else 0
+
+
+def _serve(wanted: Sequence[str], held: ExitStack) -> tuple[dict[str, str], list[str]]:
+    """Start the servers; return their addresses, and why there is none of some."""
+    urls, missing = {}, []
+    for name in wanted:
+        try:
+            urls[name] = held.enter_context(_database(name))
+        except ServerMissingError as error:
+            missing.append(f"every test on {name}: {error}")
+    return urls, missing
 
 
 def _everything(database: str) -> list[str]:
     """Return what `./run test` means on a database when it names nothing."""
-    return ["--ignore=tests/faults"] if database == "mongodb" else []
+    return [] if database == "sqlite" else ["--ignore=tests/faults"]
 
 
 def _run_all(runs: Sequence[Run]) -> list[str]:
-    """Run all at once, the first one in sight; then, one after the other, what measures time. Return what failed."""
+    """Run the first in sight and the others beside it; then, one by one, what measures time. Return what failed."""
     failed = []
-    hidden = [run.begin("not alone") for run in runs[1:]]
-    if not runs[0].is_green("not alone"):
-        failed.append(runs[0].database)
-    for run, process in zip(runs[1:], hidden, strict=True):
-        print(f"tests: waiting for those on {run.database}", flush=True)
-        status = process.wait()
-        sys.stdout.write(run.output.read_text(errors="replace"))
-        if status not in (0, NO_TESTS):
-            failed.append(run.database)
+    beside = ThreadPoolExecutor(max_workers=1)
+    try:
+        hidden = [beside.submit(run.is_green_unseen, "not alone") for run in runs[1:]]
+        if not runs[0].is_green("not alone"):
+            failed.append(runs[0].database)
+        for run, green in zip(runs[1:], hidden, strict=True):
+            print(f"tests: waiting for those on {run.database}", flush=True)
+            if not green.result():
+                failed.append(run.database)
+            sys.stdout.write(run.output.read_text(errors="replace"))
+    finally:
+        beside.shutdown(cancel_futures=True)
     return list(dict.fromkeys(failed + [run.database for run in runs if not run.is_green("alone")]))
 
 
@@ -80,7 +104,8 @@ class Run:
         self._env = {**_environment(home), "DATAUNION_VAR_DIR": str(var)}
         self._env["DATABASE_URL"] = url or f"sqlite:///{var}/tests.sqlite3"
         options = ["-p", "tests.plugin", f"--note-skips={home / 'skips'}"]
-        options += ["--only-database"] if database == "mongodb" else []
+        options += [f"--note-differences={home / 'differences'}"]
+        options += [] if database == "sqlite" else ["--only-database"]
         self._command = [sys.executable, "-m", "coverage", "run", "-m", "pytest", *options, *arguments]
 
     def is_green(self, marked: str = "") -> bool:
@@ -88,12 +113,15 @@ class Run:
         print(f"tests: on {self.database}{f', {marked}' * bool(marked)}", flush=True)
         return subprocess.run(self._marked(marked), cwd=ROOT, env=self._env, check=False).returncode in (0, NO_TESTS)
 
-    def begin(self, marked: str) -> subprocess.Popen[bytes]:
-        """Start the tests with this mark; what they say goes to `output`."""
+    def is_green_unseen(self, marked: str) -> bool:
+        """Run the tests with this mark; what they say goes to `output`."""
         with self.output.open("wb") as output:
             output.write(f"tests: on {self.database}, {marked}\n".encode())
             output.flush()
-            return subprocess.Popen(self._marked(marked), cwd=ROOT, env=self._env, stdout=output, stderr=output)
+            done = subprocess.run(
+                self._marked(marked), cwd=ROOT, env=self._env, check=False, stdout=output, stderr=output
+            )
+        return done.returncode in (0, NO_TESTS)
 
     def _marked(self, marked: str) -> list[str]:
         return [*self._command, "-m", marked] if marked else self._command
@@ -110,9 +138,9 @@ def _database(name: str) -> Iterator[str]:
     if name == "sqlite":
         yield ""
         return
-    from tests.mongodb import serve
+    from tests import mongodb, postgresql
 
-    with serve() as url:
+    with mongodb.serve() if name == "mongodb" else postgresql.serve() as url:
         yield url
 
 
@@ -127,8 +155,11 @@ def _coverage(home: Path, *arguments: str) -> int:
     return subprocess.run(command, cwd=ROOT, env=_environment(home), check=False).returncode
 
 
-def _tell_skipped(notes: Path) -> None:
+def _tell_skipped(notes: Path, missing: Sequence[str]) -> None:
+    """Print what was not run and should have been; `.ci/run` looks for lines that begin with SKIPPED."""
     skipped = list(dict.fromkeys(notes.read_text().splitlines())) if notes.exists() else []
+    for whole in missing:
+        print(f"SKIPPED {whole}", flush=True)
     if skipped:
         print(f"tests: {len(skipped)} skipped:", *skipped, sep="\n  ", flush=True)
 

@@ -7,7 +7,7 @@ fields is flattened, and the not-null clause beside a comparison is dropped (our
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.apps import AppConfig
@@ -71,12 +71,12 @@ _NOT_NULL = ({"$ne": None}, {"$exists": True})
 
 def flat_match(query: Any) -> Any:
     """Flatten an `$and` of plain conditions on fields; leave everything else."""
-    clauses = list(_clauses(query))
-    if any(key.startswith("$") for clause in clauses for key in clause):
+    found = list(clauses(query))
+    if any(key.startswith("$") for clause in found for key in clause):
         return query
-    compared = {key for clause in clauses for key, value in clause.items() if _operators(value) & _COMPARED}
+    compared = {key for clause in found for key, value in clause.items() if _operators(value) & _COMPARED}
     parts: dict[str, Any] = {}
-    for key, value in (pair for clause in clauses for pair in clause.items()):
+    for key, value in (pair for clause in found for pair in clause.items()):
         if key in compared and value in _NOT_NULL:
             continue
         if key not in parts:
@@ -88,10 +88,11 @@ def flat_match(query: Any) -> Any:
     return parts
 
 
-def _clauses(query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def clauses(query: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the conditions of which all must hold."""
     if set(query) == {"$and"}:
         for clause in query["$and"]:
-            yield from _clauses(clause)
+            yield from clauses(clause)
     else:
         yield query
 

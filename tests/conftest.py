@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.differences import find_difference
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> Iterator[None]:
@@ -26,10 +28,10 @@ def _loopback_only() -> Iterator[None]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only another database can suffer."""
-    from django.conf import settings
+    from django.db import connection
 
-    others = "sqlite_only" if settings.MONGODB else "mongodb_only"
-    left_out = [item for item in items if item.get_closest_marker(others)]
+    found = [(item, find_difference(item)) for item in items]
+    left_out = [item for item, difference in found if difference and connection.vendor not in difference[1]]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

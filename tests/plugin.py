@@ -1,4 +1,4 @@
-"""What `./run test` asks of pytest: on MongoDB only the tests that touch the database, and skips told to the runner."""
+"""What `./run test` asks of pytest: beside SQLite only what touches the database; skips and differences are told."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from typing import Any
 
 import pytest
 
+from tests.differences import note_differences
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--only-database", action="store_true", help="leave out tests that touch no database")
     parser.addoption("--note-skips", type=Path, metavar="FILE", help="append what was skipped, and why")
+    parser.addoption("--note-differences", type=Path, metavar="FILE", help="append what does not run on every database")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    path: Path | None = config.getoption("--note-differences")
+    if path is not None:
+        with path.open("a") as notes:
+            notes.writelines(f"{line}\n" for line in note_differences(items))
     if config.getoption("--only-database"):
         config.hook.pytest_deselected(items=[item for item in items if not touches_database(item)])
         items[:] = [item for item in items if touches_database(item)]

@@ -19,7 +19,7 @@ from dataunion_project.settings import PARTNERS as DEPLOYED_PARTNERS  # noqa: E4
 
 if MONGODB:
     INSTALLED_APPS = [*INSTALLED_APPS, "tests.apps.TestsConfig"]
-else:
+elif DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, not memory: workers are other threads and other processes.
     DATABASES["default"]["TEST"] = {"NAME": f"{_home}/tests.sqlite3"}
 PARTNERS = {

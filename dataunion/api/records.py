@@ -212,4 +212,6 @@ class RecordPartner(Endpoint):
 
 def _refuse_unknown(record: DataUnion, name: str) -> None:
     if name not in record.partners:
-        raise NotFoundError(f"Partner {name} not found; this record has: {', '.join(record.partners) or 'none'}")
+        raise NotFoundError(
+            f"Partner {name} not found; this record has: {', '.join(sorted(record.partners)) or 'none'}"
+        )

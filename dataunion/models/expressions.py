@@ -40,6 +40,15 @@ class MergeEntry(Func):
         return {"$mergeObjects": [column, {self.partner: merged}]}
 
 
-def literal(value: Any, field: models.Field[Any, Any]) -> Value:
+class Literal(Value):
+    """A value inside an expression such as Case, of the type of its column."""
+
+    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+        """Name the type: a column takes no null whose type it must guess."""
+        sql, params = self.as_sql(compiler, connection)
+        return f"{sql}::{self.output_field.db_type(connection)}", [*params]
+
+
+def literal(value: Any, field: models.Field[Any, Any]) -> Literal:
     """Return a value for use inside an expression such as Case."""
-    return Value(value, output_field=field)
+    return Literal(value, output_field=field)

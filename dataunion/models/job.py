@@ -111,6 +111,7 @@ class SyncJob(models.Model):
             models.Index(fields=["user_hash"], name="job_user"),
             models.Index(fields=["record", "partner"], name="job_record"),
             models.Index(fields=["changed_at", "id"], name="job_changed"),
+            models.Index(fields=["status", "changed_at", "id"], name="job_status"),
         ]
 
     def __str__(self) -> str:

@@ -7,21 +7,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from django.apps import apps
 from django.conf import settings
-from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
 
 from dataunion import access, roster
 from partners.testing import FakePartner
+from tests.database import own_database
 from tests.faults.forks import ForkingLaunch, Forks
 from tests.faults.union import Union
 from tests.faults.way import RICH_WEI, Way
-from tests.flows.conftest import connect_to
 from tests.flows.house import LEASE_S, TICK_S, House
 from tests.flows.sandboxes import FINALIZED_DEPTH, HOOK_SECRET, Sandboxes
 
@@ -41,18 +39,8 @@ def _static_folder() -> None:
 @pytest.fixture(scope="package")
 def django_db_setup(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[str]:
     """Give the address of a database of the matrix' own: workers are processes, and see no test's transaction."""
-    before = settings.DATABASES["default"]["NAME"]
-    with django_db_blocker.unblock():
-        if connection.vendor == "mongodb":
-            url = urlsplit(settings.DATABASES["default"]["HOST"])._replace(path="/faults").geturl()
-            connect_to("faults")
-        else:
-            path = tmp_path_factory.mktemp("faults") / "faults.sqlite3"
-            url = f"sqlite:///{path}"
-            connect_to(str(path))
-        call_command("migrate", verbosity=0)
+    with django_db_blocker.unblock(), own_database("faults", tmp_path_factory.mktemp("faults")) as url:
         yield url
-        connect_to(before)
 
 
 @pytest.fixture(autouse=True)

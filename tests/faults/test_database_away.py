@@ -77,7 +77,7 @@ def path(database: str) -> Iterator[str]:
     connection.close()
 
 
-@pytest.mark.sqlite_only
+@pytest.mark.sqlite_only("file")
 def test_a_locked_file_is_answered_503_and_leaves_nothing_half_done(path: str) -> None:
     key = access.make_key(name="service", scopes=["admin"])[1]
     assert hand_in_by_rest(key, "before").status_code == 201
@@ -93,7 +93,7 @@ def test_a_locked_file_is_answered_503_and_leaves_nothing_half_done(path: str) -
     assert hand_in_by_rest(key).status_code == 200
 
 
-@pytest.mark.sqlite_only
+@pytest.mark.sqlite_only("file")
 def test_processes_live_through_a_lock_longer_than_their_patience_and_their_lease(
     house: House, union: Union, sandboxes: Sandboxes, path: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -140,7 +140,7 @@ def go_by(url: str) -> None:
     connection.settings_dict["HOST"] = url
 
 
-@pytest.mark.mongodb_only
+@pytest.mark.mongodb_only("connection")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @override_settings(PARTNERS=PARTNER)
 def test_a_connection_cut_in_a_write_is_one_record_and_one_object(proxy: Proxy, after: bool) -> None:
@@ -158,7 +158,7 @@ def test_a_connection_cut_in_a_write_is_one_record_and_one_object(proxy: Proxy, 
     settle_and_check(count)
 
 
-@pytest.mark.mongodb_only
+@pytest.mark.mongodb_only("connection")
 def test_a_server_that_was_away_is_found_again_within_ten_seconds(
     proxy: Proxy, record_property: Callable[[str, object], None]
 ) -> None:
@@ -175,7 +175,7 @@ def test_a_server_that_was_away_is_found_again_within_ten_seconds(
     assert hand_in_by_rest(key).status_code == 200
 
 
-@pytest.mark.mongodb_only
+@pytest.mark.mongodb_only("connection")
 def test_processes_live_through_a_server_that_is_away(
     house: House, union: Union, sandboxes: Sandboxes, database: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -200,7 +200,7 @@ def test_processes_live_through_a_server_that_is_away(
     union.check(logs=[house.logs])
 
 
-@pytest.mark.mongodb_only
+@pytest.mark.mongodb_only("connection")
 def test_a_server_that_keeps_silent_keeps_nobody_for_ever(proxy: Proxy) -> None:
     key = access.make_key(name="service", scopes=["admin"])[1]
     go_by(connection.settings_dict["HOST"] + "&socketTimeoutMS=500")

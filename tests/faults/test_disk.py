@@ -33,7 +33,7 @@ def no_room() -> Iterator[None]:
             cursor.execute("PRAGMA max_page_count = 1000000")
 
 
-@pytest.mark.sqlite_only
+@pytest.mark.sqlite_only("file")
 def test_a_full_database_is_answered_503_and_can_still_be_read(database: str) -> None:
     key = access.make_key(name="service", scopes=["admin"])[1]
     assert hand_in_by_rest(key, "before").status_code == 201
@@ -47,7 +47,7 @@ def test_a_full_database_is_answered_503_and_can_still_be_read(database: str) ->
     assert hand_in_by_rest(key, big=BIG).status_code == 201
 
 
-@pytest.mark.sqlite_only
+@pytest.mark.sqlite_only("file")
 def test_nothing_is_called_synced_that_a_full_database_could_not_note(union: Union, database: str) -> None:
     record = union.hand_in()
     union.tick()
@@ -68,7 +68,7 @@ def test_nothing_is_called_synced_that_a_full_database_could_not_note(union: Uni
     union.check()
 
 
-@pytest.mark.sqlite_only
+@pytest.mark.sqlite_only("file")
 def test_a_worker_whose_files_have_no_room_lives_says_so_and_loses_nothing(house: House, union: Union) -> None:
     record = union.hand_in()
     log = house.logs / "all.log"

@@ -262,7 +262,7 @@ def test_an_act_that_is_stopped_at_any_write_is_made_whole(act: Callable[[], Act
     assert stopped_at
 
 
-@pytest.mark.sqlite_only
+@pytest.mark.sql_only("one transaction")
 def test_a_run_that_is_stopped_before_it_counted_counts_each_job_once() -> None:
     stopped = retrying_all()
     with crashing("retryruns update 1"):

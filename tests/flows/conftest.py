@@ -6,16 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from django.apps import apps
-from django.conf import settings
-from django.core.management import call_command
-from django.db import connection
 from django.test import override_settings
 
 from dataunion import access, roster
+from tests.database import own_database
 from tests.flows.house import LEASE_S, TICK_S, House
 from tests.flows.sandboxes import Sandboxes
 
@@ -36,26 +33,8 @@ def sandboxes() -> Iterator[Sandboxes]:
 @pytest.fixture(scope="package")
 def django_db_setup(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[str]:
     """Give the address of a database of the flows' own: workers are processes, and see no test's transaction."""
-    before = settings.DATABASES["default"]["NAME"]
-    with django_db_blocker.unblock():
-        if connection.vendor == "mongodb":
-            url = urlsplit(settings.DATABASES["default"]["HOST"])._replace(path="/flows").geturl()
-            connect_to("flows")
-        else:
-            path = tmp_path_factory.mktemp("flows") / "flows.sqlite3"
-            url = f"sqlite:///{path}"
-            connect_to(str(path))
-        call_command("migrate", verbosity=0)
+    with django_db_blocker.unblock(), own_database("flows", tmp_path_factory.mktemp("flows")) as url:
         yield url
-        connect_to(before)
-
-
-def connect_to(name: str) -> None:
-    """Have this process look at another database, as the processes of the house do."""
-    connection.close()
-    if connection.vendor == "mongodb":
-        connection.close_pool()
-    connection.settings_dict["NAME"] = name
 
 
 @pytest.fixture(scope="package")

@@ -493,20 +493,3 @@ def test_every_declared_index_is_there() -> None:
         declared = {columns(model, tuple(index.fields)) for index in model._meta.indexes}
         there = {found for found, unique in read_constraints(model._meta.db_table) if not unique}
         assert declared <= there, model
-
-
-@pytest.mark.parametrize(
-    ("index", "rows"),
-    [
-        ("job_due", lambda: SyncJob.objects.filter(partner="v", status="pending", priority=0, due_at__lt=hours_ago(0))),
-        ("job_lease", lambda: SyncJob.objects.past(hours_ago(0))),
-        ("job_lease", lambda: SyncJob.objects.astray(hours_ago(0))),
-        ("dataunions_2", lambda: DataUnion.objects.filter(user_hash="u", data_type="health", data_id="d")),
-    ],
-)
-def test_the_hot_questions_are_answered_from_an_index(index: str, rows: Callable[[], Any]) -> None:
-    SyncJobFactory.create_batch(3)
-
-    plan = rows().explain()
-
-    assert ("IXSCAN" if connection.vendor == "mongodb" else index) in plan

@@ -137,7 +137,7 @@ def during_the_delete(act: Callable[[], object]) -> Any:
     return connection.execute_wrapper(wrapper)
 
 
-@pytest.mark.sqlite_only
+@pytest.mark.sql_only("statements")
 def test_data_whose_record_comes_at_the_last_moment_is_put_back() -> None:
     record = hand_in()
     DataUnion.objects.filter(pk=record.pk).delete()

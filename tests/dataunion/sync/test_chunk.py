@@ -161,7 +161,7 @@ def test_leases_are_renewed_while_a_step_runs() -> None:
 
     def watch(item: Any) -> None:
         first = at_once(lambda: job_of(record).lease_until)[0]
-        deadline = db_now() + timedelta(seconds=20)
+        deadline = at_once(db_now)[0] + timedelta(seconds=20)
         while at_once(lambda: job_of(record).lease_until)[0] == first and at_once(db_now)[0] < deadline:
             pass
         leases.extend([first, at_once(lambda: job_of(record).lease_until)[0]])

@@ -14,7 +14,7 @@ from dataunion.state import Status
 from dataunion.sync import engine
 from partners.errors import BlockedError, MisconfiguredError, NotReady, PermanentError, TransientError, UnknownOutcome
 from tests.dataunion.sync.adapters import Signs, partners_of
-from tests.dataunion.work import ahead, hand_in, job_of, service, set_partner, settings_of
+from tests.dataunion.work import ahead, at_once, hand_in, job_of, service, set_partner, settings_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,7 +126,9 @@ def test_the_chunk_ends_as_soon_as_the_breaker_opens() -> None:
 def test_a_chunk_stops_when_others_have_opened_the_breaker() -> None:
     hand_in_many(6)
     until = ahead(30).timestamp()
-    service().plan("store", lambda item: set_partner(breaker={"open_until": until, "trips": 1}) or 1 / 0)
+    service().plan(
+        "store", lambda item: at_once(lambda: set_partner(breaker={"open_until": until, "trips": 1})) and 1 / 0
+    )
     service().plan("store", DOWN)
 
     engine.push("akave")

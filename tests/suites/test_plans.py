@@ -1,0 +1,51 @@
+"""The hot questions are answered from an index, on each database, among enough rows that it has a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from dataunion.models import SyncJob
+from tests.database import own_database
+from tests.suites.plans import SCAN, WALK, recorded
+from tests.suites.questions import NEWEST, QUESTIONS, TABLES, fill
+
+
+@pytest.fixture(scope="module")
+def django_db_setup(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[None]:
+    """Give a database of these tests' own, filled once."""
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+    with django_db_blocker.unblock(), own_database("plans", tmp_path_factory.mktemp("plans")):
+        fill()
+        yield
+
+
+def plans_of(ask: Callable[[], object]) -> dict[str, tuple[str, ...]]:
+    """Return how each statement of a question about a table that grows is answered."""
+    with recorded() as statements:
+        ask()
+    return {one.text: one.read_plan() for one in statements if one.table in TABLES}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_hot_question_is_answered_from_an_index(question: str, django_db_setup: None) -> None:
+    plans = plans_of(QUESTIONS[question])
+
+    assert plans
+    assert {text: plan for text, plan in plans.items() if not plan or {SCAN, WALK} & set(plan)} == {}
+
+
+@pytest.mark.parametrize("question", NEWEST)
+def test_the_newest_are_found_without_a_full_scan(question: str, django_db_setup: None) -> None:
+    plans = plans_of(NEWEST[question])
+
+    assert plans
+    assert {text: plan for text, plan in plans.items() if not plan or SCAN in plan} == {}
+
+
+def test_a_full_scan_is_told(django_db_setup: None) -> None:
+    assert set(plans_of(lambda: list(SyncJob.objects.filter(trigger="nobody"))).values()) == {(SCAN,)}
