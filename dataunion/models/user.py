@@ -16,6 +16,7 @@ class User(AbstractUser):
     class Meta:
         db_table = "users"
         verbose_name = "user"
+        indexes = [models.Index(fields=["username"], name="user_username")]
 
 
 class ApiKey(models.Model):

@@ -1,6 +1,6 @@
 """What every write did to fences and leases, recorded by the database itself, whichever process wrote.
 
-On SQLite triggers write it down in a table beside ours; on MongoDB a change stream is read at the end.
+On SQL triggers write it down in a table beside ours; on MongoDB a change stream is read at the end.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ class Chronicle:
             self._stream = _Stream()
             return
         with connection.cursor() as cursor:
-            columns = "seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, tbl TEXT, id TEXT, old TEXT, new TEXT"
-            cursor.execute(f"CREATE TABLE {_TABLE} ({columns})")
-            for statement in _triggers():
+            for statement in _sqlite() if connection.vendor == "sqlite" else _postgresql():
                 cursor.execute(statement)
 
     def remove(self) -> None:
@@ -68,11 +66,10 @@ class Chronicle:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-        if connection.vendor == "sqlite":
+        if connection.vendor != "mongodb":
             with connection.cursor() as cursor:
-                for table in WATCHED:
-                    for act in ("insert", "update", "delete"):
-                        cursor.execute(f"DROP TRIGGER IF EXISTS {_TABLE}_{table}_{act}")
+                for statement in _none_on_sqlite() if connection.vendor == "sqlite" else _none_on_postgresql():
+                    cursor.execute(statement)
                 cursor.execute(f"DROP TABLE IF EXISTS {_TABLE}")
 
     def __enter__(self) -> Chronicle:
@@ -103,13 +100,21 @@ def find_tokens(changes: Iterable[Change]) -> set[str]:
 # --- SQLite ----------------------------------------------------------------------------------------------------------
 
 
-def _triggers() -> Iterator[str]:
+def _sqlite() -> Iterator[str]:
+    columns = "seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, tbl TEXT, id TEXT, old TEXT, new TEXT"
+    yield f"CREATE TABLE {_TABLE} ({columns})"
     for table, columns in WATCHED.items():
         old, new = (_as_json(table, columns, row) for row in ("old", "new"))
         changed = " OR ".join(f"old.{name} IS NOT new.{name}" for name in columns)
         yield _trigger(table, "update", f"WHEN {changed}", "new", old, new)
         yield _trigger(table, "insert", "", "new", "NULL", new)
         yield _trigger(table, "delete", "", "old", old, "NULL")
+
+
+def _none_on_sqlite() -> Iterator[str]:
+    for table in WATCHED:
+        for act in ("insert", "update", "delete"):
+            yield f"DROP TRIGGER IF EXISTS {_TABLE}_{table}_{act}"
 
 
 def _trigger(table: str, act: str, when: str, row: str, old: str, new: str) -> str:
@@ -140,6 +145,40 @@ def _moment(value: Any) -> Any:
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------------------------------
+
+
+def _postgresql() -> Iterator[str]:
+    """Keys are told as SQLite keeps them: hex without dashes."""
+    columns = (
+        "seq BIGSERIAL PRIMARY KEY, at TIMESTAMPTZ DEFAULT clock_timestamp(), tbl TEXT, id TEXT, old JSONB, new JSONB"
+    )
+    yield f"CREATE TABLE {_TABLE} ({columns})"
+    for table, names in WATCHED.items():
+        rows = (f"CASE WHEN {row} IS NULL THEN NULL ELSE {_as_jsonb(names, row)} END" for row in ("OLD", "NEW"))
+        values = f"'{table}', replace(coalesce(NEW._id, OLD._id)::text, '-', ''), {', '.join(rows)}"
+        body = f"BEGIN INSERT INTO {_TABLE} (tbl, id, old, new) VALUES ({values}); RETURN NULL; END"
+        function = f"{_TABLE}_{table}"
+        yield f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
+        changed = " OR ".join(f"OLD.{name} IS DISTINCT FROM NEW.{name}" for name in names)
+        for act, when in (("INSERT", ""), ("DELETE", ""), ("UPDATE", f"WHEN ({changed})")):
+            trigger = f"CREATE TRIGGER {function}_{act.lower()} AFTER {act} ON {table} FOR EACH ROW"
+            yield f"{trigger} {when} EXECUTE FUNCTION {function}()"
+
+
+def _none_on_postgresql() -> Iterator[str]:
+    for table in WATCHED:
+        yield f"DROP FUNCTION IF EXISTS {_TABLE}_{table}() CASCADE"
+
+
+def _as_jsonb(names: Iterable[str], row: str) -> str:
+    parts = "'fence', value -> 'fence', 'is_synced', value -> 'is_synced'"
+    entries = f"(SELECT jsonb_object_agg(key, jsonb_build_object({parts})) FROM jsonb_each({row}.partners))"
+    special = {"partners": entries, "record_id": f"replace({row}.record_id::text, '-', '')"}
+    pairs = [f"'{name}', " + special.get(name, f"{row}.{name}") for name in names]
+    return f"jsonb_build_object({', '.join(pairs)})"
 
 
 # --- MongoDB ---------------------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
     @staticmethod
     def has_transactions() -> bool:
         usual = connections["default"]
-        return usual.vendor != "mongodb" and not isinstance(usual, untransacted.DatabaseWrapper)
+        return usual.vendor != "mongodb" and not isinstance(usual, untransacted.Untransacted)
 
     def all(self, move: Callable[[Pair], Stages], partner: str = "") -> dict[Key, Stages]:
         return {key: move(pair) for key, pair in self.pairs.items() if partner in ("", key[1])}

@@ -1,4 +1,4 @@
-"""SQLite as MongoDB is: every statement stands for itself, no transaction holds any together."""
+"""SQL as MongoDB is: every statement stands for itself, no transaction holds any together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connections
-from django.db.backends.sqlite3 import base
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
-    """A connection on which `atomic` opens nothing, and so has nothing to take back."""
+class Untransacted:
+    """Makes of a backend's connection one on which `atomic` opens nothing, and so has nothing to take back."""
 
     def _start_transaction_under_autocommit(self) -> None:
         return
@@ -26,7 +25,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def without_transactions() -> Iterator[None]:
     """Give this thread such a connection for a while."""
     usual = connections["default"]
-    connections["default"] = DatabaseWrapper(usual.settings_dict)
+    wrapper = type("DatabaseWrapper", (Untransacted, type(usual)), {})
+    connections["default"] = wrapper(usual.settings_dict)
     try:
         yield
     finally:
