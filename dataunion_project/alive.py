@@ -6,6 +6,8 @@ age. By the name the broker itself tells who is connected; no control channel of
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from celery.signals import beat_init, celeryd_init
 from django.conf import settings
 
 _EVERY_S = 10.0
-WORKER, BEAT = "dataunion:worker:", "dataunion:beat"
+WORKER, BEAT = "dataunion:worker:", "dataunion:beat:"  # dataunion.diagnosis.broker knows these names
 
 
 def touch() -> None:
@@ -48,13 +50,13 @@ def show(app: Celery) -> None:
     beat_init.connect(_name_beat, weak=False)
 
 
-def _name_worker(conf: Any, options: Any, **_: Any) -> None:
+def _name_worker(sender: str, conf: Any, options: Any, **_: Any) -> None:
     queues = options.get("queues") or conf.task_default_queue
-    _name(conf, WORKER + (queues if isinstance(queues, str) else ",".join(queues)))
+    _name(conf, f"{WORKER}{queues if isinstance(queues, str) else ','.join(queues)}:{sender}")
 
 
 def _name_beat(sender: Any, **_: Any) -> None:
-    _name(sender.app.conf, BEAT)
+    _name(sender.app.conf, f"{BEAT}{socket.gethostname()}:{os.getpid()}")
 
 
 def _name(conf: Any, name: str) -> None:

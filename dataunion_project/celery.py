@@ -8,7 +8,7 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dataunion_project.settings")
 
-from dataunion_project import alive  # noqa: E402 - the settings have their name now
+from dataunion_project import alive
 
 app = Celery("dataunion")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -1,4 +1,4 @@
-"""The whole of docker-compose.yml, running as processes on loopback; SecantusDB and Valkey stand for the two servers."""
+"""The whole of docker-compose.yml as processes on loopback; SecantusDB and Valkey stand for the two servers."""
 
 from __future__ import annotations
 
@@ -104,7 +104,16 @@ def _database(home: Path, port: int, password: str) -> Iterator[None]:
 @contextmanager
 def _serve(home: Path, port: int, *options: str) -> Iterator[None]:
     program = Path(sys.executable).with_name("secantusd-py")
-    command = [str(program), "--port", str(port), "--storage-path", str(home / "data"), "--log-level", "ERROR", *options]
+    command = [
+        str(program),
+        "--port",
+        str(port),
+        "--storage-path",
+        str(home / "data"),
+        "--log-level",
+        "ERROR",
+        *options,
+    ]
     with (home / "log").open("ab") as log:
         server = subprocess.Popen(command, cwd=home, stdout=log, stderr=log)
     try:

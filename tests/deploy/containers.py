@@ -45,16 +45,17 @@ def image_env() -> dict[str, str]:
 
 
 def build_tree(tree: Path) -> None:
-    """Copy what the image would hold, as COPY and .dockerignore say, and run what collects static files."""
+    """Copy what the image would hold, as COPY and .dockerignore say, and run what is then made in it."""
     for word, rest in read_dockerfile():
         *sources, target = rest.split()
         if word == "COPY" and not rest.startswith("--from") and not target.startswith("/"):
             for source in sources:
                 _copy(ROOT / source, tree / target / (source.rpartition("/")[2] if target.endswith("/") else ""))
-    [collect] = [rest for word, rest in read_dockerfile() if word == "RUN" and "collectstatic" in rest]
-    mapped = _map(collect, {"/tmp": str(tree / "var.tmp"), "/opt/venv/bin/python": sys.executable})
-    subprocess.run(["sh", "-c", mapped], cwd=tree, env=_bare(), check=True, stdout=subprocess.DEVNULL)
-    (tree / "var.tmp").rmdir()
+    made = [rest for word, rest in read_dockerfile() if word == "RUN" and rest.find("/opt/venv/bin/python ") >= 0]
+    for command in made:
+        mapped = _map(command, {"/tmp": str(tree / "tmp"), "/opt/venv/bin/python": sys.executable})
+        subprocess.run(["sh", "-c", mapped], cwd=tree, env=_bare(), check=True, stdout=subprocess.DEVNULL)
+    (tree / "tmp").rmdir()
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -77,9 +78,8 @@ def _map(text: str, paths: Mapping[str, str]) -> str:
 
 
 def _bare() -> dict[str, str]:
-    """Return what the test passes on of its own environment: where programs are, and how coverage is kept."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-    return {**kept, "PATH": os.environ["PATH"]}
+    """Return what the test passes on of its own environment: where programs are."""
+    return {"PATH": os.environ["PATH"]}
 
 
 @dataclass
@@ -105,16 +105,19 @@ class Deployment:
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of manage.py where web runs, as `docker compose exec web` would."""
         command = ["python", "manage.py", *arguments]
-        return subprocess.run(
-            command, cwd=self.tree, env=self._env("web"), capture_output=True, text=True, check=False
-        )
+        return subprocess.run(command, cwd=self.tree, env=self._env("web"), capture_output=True, text=True, check=False)
 
     def start(self, name: str, number: int = 1) -> None:
         """Start one container's process of a service."""
         key = f"{name}-{number}"
         with (self.home / f"{key}.log").open("ab") as log:
             self._running[key] = subprocess.Popen(
-                self._command(name, key), cwd=self.tree, env=self._env(name, key), stdout=log, stderr=log, process_group=0
+                self._command(name, key),
+                cwd=self.tree,
+                env=self._env(name, key),
+                stdout=log,
+                stderr=log,
+                process_group=0,
             )
 
     def ask_health(self, name: str, number: int = 1) -> tuple[bool, str]:
