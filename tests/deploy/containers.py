@@ -72,6 +72,10 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
+def _files(tree: Path) -> set[str]:
+    return {str(path.relative_to(tree)) for path in tree.rglob("*")}
+
+
 def _map(text: str, paths: Mapping[str, str]) -> str:
     longest_first = sorted(paths, key=len, reverse=True)
     return re.sub("|".join(map(re.escape, longest_first)), lambda found: paths[found[0]], text)
@@ -94,6 +98,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         self._services = read_compose()["services"]
+        self._files = _files(self.tree)
 
     def run(self, name: str) -> None:
         """Run a one-shot service to its end."""
@@ -159,9 +164,9 @@ class Deployment:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def logs(self) -> str:
-        """Return all that was said."""
-        return "".join(f"--- {path.name}\n{path.read_text()}" for path in sorted(self.home.glob("*.log")))
+    def find_changes(self) -> list[str]:
+        """Return what is in the image's tree now and was not, or the other way round."""
+        return sorted(self._files ^ _files(self.tree))
 
     def _command(self, name: str, key: str | None = None) -> Sequence[str]:
         return [self._mapped(word, name, key or name) for word in self._services[name]["command"]]
