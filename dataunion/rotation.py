@@ -42,17 +42,42 @@ class Tally:
 
 
 Turn = Callable[[Tally, dict[str, Any]], None]  # wraps one row's envelopes
+BelongsTo = Callable[[str, dict[str, Any]], tuple[object, ...]]
 
 
 def rotate() -> Iterator[Tally]:
     """Go through every sealed column; yield each table's tally after every page of it."""
-    for model in PAYLOADS.values():
-        yield from _walk(model, ("payload",), partial(_turn_column, model, "payload", _of_row))
-    yield from _walk(Partner, ("secrets",), partial(_turn_column, Partner, "secrets", _of_row))
-    yield from _walk(ChainTx, ("raw", "record", "partner"), partial(_turn_column, ChainTx, "raw", _of_tx))
-    # Step results move from jobs to entries, so jobs come first.
-    yield from _walk(SyncJob, ("saved", "record_id", "partner"), partial(_turn_column, SyncJob, "saved", _of_job))
+    for model, column, others, belongs_to in _columns():
+        yield from _walk(model, (column, *others), partial(_turn_column, model, column, belongs_to))
     yield from _walk(DataUnion, ("partners",), _turn_entries)
+
+
+def read_some(limit: int) -> Iterator[tuple[bytes, tuple[object, ...]]]:
+    """Yield some envelopes of every sealed column, of the newest and the oldest rows, with what they belong to."""
+    for model, column, others, belongs_to in _columns():
+        for row in _ends(model, limit, column, *others):
+            if row[column] is not None:
+                yield bytes(row[column]), belongs_to(model._meta.db_table, row)
+    for row in _ends(DataUnion, limit, "partners"):
+        for partner, entry in row["partners"].items():
+            if entry.get("retry_data") is not None:
+                yield vault.from_text(entry["retry_data"]), ("sync", row["pk"], partner)
+
+
+def _ends(model: type[Model], limit: int, *columns: str) -> list[dict[str, Any]]:
+    rows = model._default_manager.values("pk", *columns)
+    ends = [*rows.order_by("pk")[:limit], *rows.order_by("-pk")[:limit]]
+    return list({row["pk"]: row for row in ends}.values())
+
+
+def _columns() -> list[tuple[type[Model], str, tuple[str, ...], BelongsTo]]:
+    """Return the sealed columns. Step results move from jobs to entries, so jobs come last, before the entries."""
+    return [
+        *((model, "payload", (), _of_row) for model in PAYLOADS.values()),
+        (Partner, "secrets", (), _of_row),
+        (ChainTx, "raw", ("record", "partner"), _of_tx),
+        (SyncJob, "saved", ("record_id", "partner"), _of_job),
+    ]
 
 
 def _walk(model: type[Model], columns: tuple[str, ...], turn: Turn) -> Iterator[Tally]:
@@ -71,7 +96,7 @@ def _walk(model: type[Model], columns: tuple[str, ...], turn: Turn) -> Iterator[
 def _turn_column(
     model: type[Model],
     column: str,
-    belongs_to: Callable[[str, dict[str, Any]], tuple[object, ...]],
+    belongs_to: BelongsTo,
     tally: Tally,
     row: dict[str, Any],
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from django.db.models import Count, Max, Min, Q
 
 from dataunion import roster
 from dataunion.models import Counters, DataUnion, HourStat, SyncAttempt, SyncJob
-from dataunion.state import FAILING, Status
+from dataunion.state import CLAIMABLE, FAILING, Status
 
 _FOLD = 5000
 Group = tuple[str, str, str, str]  # partner, data type, outcome, error class
@@ -42,6 +42,24 @@ class Totals:
 
     records: int
     partners: dict[str, PartnerTotals]
+
+
+@dataclass
+class Queue:
+    """One partner's open work."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    oldest_due: datetime | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Return how many are on their way, without an error so far."""
+        return self.counts[Status.PENDING] + self.counts[Status.RUNNING]
+
+    @property
+    def failed(self) -> int:
+        """Return how many are not synced because of an error."""
+        return sum(self.counts[status] for status in FAILING)
 
 
 def success_rate(synced: int, total: int) -> int:
@@ -75,6 +93,18 @@ def _read_open_work(names: Iterable[str]) -> Counter[tuple[str, str]]:
         .order_by()
     )
     return Counter({(partner, status): n for partner, status, n in rows})
+
+
+def read_queues(now: datetime) -> dict[str, Queue]:
+    """Return the open work of each partner that has any, by name."""
+    queues: dict[str, Queue] = {}
+    rows = SyncJob.objects.exclude(status=Status.DONE).values_list("partner", "status").annotate(n=Count("pk"))
+    for partner, status, n in rows.order_by():
+        queues.setdefault(partner, Queue()).counts[status] += n
+    due = SyncJob.objects.filter(status__in=CLAIMABLE, due_at__lte=now).values_list("partner")
+    for partner, oldest in due.annotate(oldest=Min("due_at")).order_by():
+        queues.setdefault(partner, Queue()).oldest_due = oldest
+    return queues
 
 
 def _read_added() -> dict[str, Any]:

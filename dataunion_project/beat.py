@@ -7,6 +7,8 @@ from typing import Any
 
 from celery.beat import Scheduler
 
+from dataunion_project import alive
+
 
 class Clockwork(Scheduler):  # type: ignore[misc]
     """What runs every few seconds needs no memory of when it ran last: no full disk can stop it."""
@@ -26,3 +28,9 @@ class Clockwork(Scheduler):  # type: ignore[misc]
         self._seen = now
         seconds: float = super().tick(*args, **kwargs)
         return seconds
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Hand one message to the broker, and show that it was taken."""
+        sent = super().apply_async(*args, **kwargs)
+        alive.touch()
+        return sent

@@ -8,6 +8,9 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dataunion_project.settings")
 
+from dataunion_project import alive
+
 app = Celery("dataunion")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["dataunion"])
+alive.show(app)

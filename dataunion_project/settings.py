@@ -116,6 +116,8 @@ ALLOWED_HOSTS = _read("DJANGO_ALLOWED_HOSTS", "host names separated by commas", 
 CSRF_TRUSTED_ORIGINS = _read("DJANGO_CSRF_TRUSTED_ORIGINS", "origins (https://…) separated by commas", _list, "")
 BASE_URL = _read("DATAUNION_BASE_URL", "https:// and the name at which staff open it", _web, "http://127.0.0.1:8000")
 BROKER_URL = _read("REDIS_URL", "the broker's address, redis://host:port/number", _broker, "redis://127.0.0.1:6379/0")
+# Touched by workers and beats as they work; a health check looks at its age.
+ALIVE_FILE = _read("DATAUNION_ALIVE_FILE", "the path of a file", str, "")
 DATABASES = {
     "default": _read(
         "DATABASE_URL",

@@ -13,10 +13,12 @@ from django.utils import timezone
 from dataunion import roster, stats
 from dataunion.admin.badges import breaker_badge, state_badge
 from dataunion.admin.base import may_operate
-from dataunion.admin.figures import Cause, Queue, read_causes, read_last_tick, read_queues
+from dataunion.admin.figures import Cause, read_causes
 from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
 from dataunion.admin.words import cut, say_span, show_when
+from dataunion.diagnosis import vitals
 from dataunion.models import Partner
+from dataunion.stats import Queue, read_queues
 
 _LATE_AFTER = timedelta(minutes=2)
 
@@ -77,7 +79,7 @@ def _cause(cause: Cause, now: datetime) -> dict[str, Any]:
 
 def _say_late_clock(now: datetime) -> str:
     """Return a warning when nothing has looked for due work for a while."""
-    last = read_last_tick()
+    last = vitals.read_last("tick")
     if last is None:
         return "The clock has never ticked: due retries wait. Start beat."
     if now - last < _LATE_AFTER:

@@ -10,11 +10,11 @@ from django.urls import reverse
 
 from dataunion import roster
 from dataunion.admin.badges import breaker_badge, state_badge
-from dataunion.admin.figures import Queue, read_queues
 from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
 from dataunion.admin.words import show_when
 from dataunion.models import Partner
 from dataunion.state import PartnerState
+from dataunion.stats import Queue, read_queues
 from partners.breaker import Breaker
 from partners.errors import MisconfiguredError
 from partners.requirements import MASK, masked

@@ -15,7 +15,6 @@ from dataunion import roster
 from dataunion.admin import partner_acts
 from dataunion.admin.badges import breaker_badge, state_badge
 from dataunion.admin.base import ONE_SAVE, StaffAdmin, find_or_404, may_operate, name_of
-from dataunion.admin.figures import Queue, read_queues
 from dataunion.admin.partner_forms import (
     HTTP_ADAPTER,
     LIMITS,
@@ -29,6 +28,7 @@ from dataunion.admin.partner_page import read_partner_page
 from dataunion.admin.words import show_when
 from dataunion.models import Partner
 from dataunion.state import PartnerState
+from dataunion.stats import Queue, read_queues
 from partners import registry
 from partners.requirements import Option
 

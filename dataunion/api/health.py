@@ -6,13 +6,11 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
 from dataunion.clock import db_now
-from dataunion.models import NEVER, TaskLease
+from dataunion.diagnosis import vitals
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +30,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """
     facts: dict[str, Any] = {"database": "ok", "migrations": "ok", "last_tick_s": None}
     try:
-        missing = _count_missing_migrations()
+        missing = vitals.count_missing_migrations()
         if missing:
             facts["migrations"] = f"{missing} missing; run ./run manage migrate"
         else:
@@ -44,13 +42,6 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok" if ready else "not ready", **facts}, status=200 if ready else 503)
 
 
-def _count_missing_migrations() -> int:
-    executor = MigrationExecutor(connection)
-    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
-
-
 def _last_tick_s(now: datetime) -> float | None:
-    ran_at = TaskLease.objects.filter(name="tick").values_list("ran_at", flat=True).first()
-    if ran_at is None or ran_at <= NEVER:
-        return None
-    return round((now - ran_at).total_seconds(), 1)
+    ran_at = vitals.read_last("tick")
+    return None if ran_at is None else round((now - ran_at).total_seconds(), 1)
