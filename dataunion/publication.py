@@ -27,8 +27,8 @@ def publish(jobs: Iterable[SyncJob], now: datetime) -> None:
     """Do what the stored outcomes of these jobs say."""
     jobs = [job for job in jobs if job.outcome is not None]
     refused = [job for job in jobs if not _publish_entry(job, now)]
-    _insert_missing(SyncAttempt, [a for job in jobs if (a := _attempt(job, now))])
-    _insert_missing(RemoteRef, [ref for job in jobs for ref in _refs(job)])
+    insert_missing(SyncAttempt, [a for job in jobs if (a := _attempt(job, now))])
+    insert_missing(RemoteRef, [ref for job in jobs for ref in _refs(job)])
     for job in jobs:
         same = SyncJob.objects.filter(pk=job.pk, fence=job.fence, status=job.status)
         if job.status == Status.DONE or (job in refused and _is_synced(job)):
@@ -85,7 +85,7 @@ def _refs(job: SyncJob) -> list[RemoteRef]:
     ]
 
 
-def _insert_missing(model: type[models.Model], rows: Sequence[models.Model]) -> None:
+def insert_missing(model: type[models.Model], rows: Sequence[models.Model]) -> None:
     """Insert rows whose unique key is not there yet."""
     if connection.features.supports_ignore_conflicts:
         model._default_manager.bulk_create(rows, ignore_conflicts=True)
