@@ -39,8 +39,8 @@ class Reading:
 
 def read_reference(document: Mapping[str, Any]) -> Reference | None:
     """Return user_hash, data_type and data_id where all three are text."""
-    found = [document.get(name) for name in _REFERENCE]
-    return (found[0], found[1], found[2]) if all(isinstance(part, str) for part in found) else None
+    found = [value for name in _REFERENCE if isinstance(value := document.get(name), str)]
+    return (found[0], found[1], found[2]) if len(found) == len(_REFERENCE) else None
 
 
 def read_document(document: Mapping[str, Any], takers: Mapping[str, Collection[str]]) -> Reading:

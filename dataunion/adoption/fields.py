@@ -70,7 +70,9 @@ class Reader:
             return value
         told = str(value).strip().lower() if isinstance(value, str | int | float) else ""
         meant = _TRUTH.get(told.removesuffix(".0"))
-        self.note(f"{path} is {kind_of(value)}, not a truth value" + (f"; read as {meant}" if meant is not None else ""))
+        self.note(
+            f"{path} is {kind_of(value)}, not a truth value" + (f"; read as {meant}" if meant is not None else "")
+        )
         return meant
 
     def number(self, value: object, path: str) -> int | None:

@@ -51,7 +51,9 @@ class VanaState:
             return self._synced(url)
         if self.registered and not url:
             self._read.note("partners.vana says that a file is registered, and its URL is missing")
-            message = "The old service registered a file of this record, and did not keep its URL; a retry registers it anew."
+            message = (
+                "The old service registered a file of this record, and did not keep its URL; a retry registers it anew."
+            )
             return unfinished(message)
         fixed = self._fixed(url)
         if not (self._began or fixed):
