@@ -134,9 +134,10 @@ def note_references(registered: Iterable[tuple[DataUnion, NewRecord]]) -> None:
         if known.refs and name in record.partners and record.entry(name).is_synced
         for kind, value in known.refs
     }
-    if rows:
-        stored = RemoteRef.objects.filter(record_id__in={row[0] for row in rows})
-        rows -= set(stored.values_list("record_id", "partner", "kind", "value"))
+    if not rows:
+        return
+    stored = RemoteRef.objects.filter(record_id__in={row[0] for row in rows})
+    rows -= set(stored.values_list("record_id", "partner", "kind", "value"))
     missing = [RemoteRef(record_id=pk, partner=name, kind=kind, value=value) for pk, name, kind, value in sorted(rows)]
     try:
         with transaction.atomic():

@@ -87,18 +87,18 @@ class Adoption:
         self.report.doing = "watching whether anything changes"
         state = self.source.read_state()
         time.sleep(self.watch_s)
-        self._compare(state, f"within {self.watch_s:g} seconds")
-        return self.source.read_state()
+        return self._compare(state, f"within {self.watch_s:g} seconds")
 
-    def _compare(self, state: Mapping[str, Any], when: str) -> None:
+    def _compare(self, state: Mapping[str, Any], when: str) -> Mapping[str, Any]:
         now = self.source.read_state()
         changed = [name for name in state if state[name] != now[name]]
         if not changed:
-            return
+            return now
         what = f"{CHANGING}: {', '.join(changed)} changed {when}."
         if not self.force:
             raise ChangingError(f"{what} Stop the old service's queue and workers, then run this again.")
         self.report.tell(f"{what} {RISK}")
+        return now
 
     # references that several documents have
 
@@ -124,9 +124,8 @@ class Adoption:
             best = max(documents, key=lambda one: one.reading.rank)
             for other in documents:
                 if other is not best:
-                    self._leave_out(
-                        other, f"it has the same reference as {best.found.name}, which says more or came first"
-                    )
+                    reason = "it has the reference of another document, which says more or came first"
+                    self._leave_out(other, reason, beside=f": {best.found.name}")
             self._register([best])
 
     # what comes in
@@ -146,9 +145,9 @@ class Adoption:
                 readable.append(one)
         self._register(readable)
 
-    def _leave_out(self, one: Read, reason: str) -> None:
+    def _leave_out(self, one: Read, reason: str, beside: str = "") -> None:
         self.report.left_out += 1
-        self.report.find(RECORDS, one.found.name, f"{reason}; left out")
+        self.report.find(RECORDS, one.found.name, f"{reason}; left out", beside)
 
     def _register(self, documents: Sequence[Read]) -> None:
         """Register what is not here yet; what is, is left alone."""

@@ -86,7 +86,7 @@ def _read_old(read: Reader, partners: Mapping[str, Any], name: str) -> Old:
         read.note(f"partners.{name} is missing")
     entry = read.mapping(value, f"partners.{name}")
     told = entry.get("is_synced")
-    if value is not None and told is None:
+    if told is None and (entry or isinstance(value, Mapping)):
         read.note(f"partners.{name}.is_synced is missing")
     is_synced = read.flag(told, f"partners.{name}.is_synced") if told is not None else False
     unreadable = value is not None and not entry and not isinstance(value, Mapping)

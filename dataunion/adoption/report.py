@@ -31,11 +31,11 @@ class Report:
     reasons: Counter[str] = field(default_factory=Counter)
     doing: str = "reading"
 
-    def find(self, collection: str, name: str, reason: str) -> None:
-        """Count what could not be read, and tell it."""
+    def find(self, collection: str, name: str, reason: str, beside: str = "") -> None:
+        """Count what could not be read, by its reason, and tell it; `beside` is told only."""
         known = reason if reason in self.reasons or len(self.reasons) < _REASONS else "other reasons"
         self.reasons[known] += 1
-        self.tell(f"{collection} {name}: {reason}")
+        self.tell(f"{collection} {name}: {reason}{beside}")
 
     def so_far(self) -> str:
         """Return a line of progress."""

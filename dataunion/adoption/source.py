@@ -1,6 +1,6 @@
 """The old database, read and never written: this is the only file of the room that knows pymongo.
 
-What it hands out are documents and counts. It asks by find and count alone, of a secondary where there is one.
+What it hands out are documents and counts. It asks by find and aggregate alone, of a secondary where there is one.
 """
 
 from __future__ import annotations
@@ -27,12 +27,27 @@ PAYLOADS = {"health": ("healthdatas", "healthDataId"), "checkin": ("checkins", "
 _COLLECTIONS = (RECORDS, *(name for name, _ in PAYLOADS.values()))
 _OURS = "django_migrations"
 _ANSWER_MS = 20_000
-_NEWEST = 5
+_MOD_MS = 10**9  # keeps a sum over millions of documents exact
 _PLAIN = CodecOptions[dict[str, Any]](
     tz_aware=True,
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     uuid_representation=UuidRepresentation.UNSPECIFIED,
 )
+
+
+def _milliseconds(field: str) -> dict[str, Any]:
+    is_time = {"$eq": [{"$type": f"${field}"}, "date"]}
+    return {"$sum": {"$cond": [is_time, {"$mod": [{"$toLong": f"${field}"}, _MOD_MS]}, 0]}}
+
+
+_SUM = {
+    "$group": {
+        "_id": None,
+        "a_count": {"$sum": 1},
+        "updatedAt": _milliseconds("updatedAt"),
+        "updated_at": _milliseconds("updated_at"),
+    }
+}
 _RAW = CodecOptions[RawBSONDocument](document_class=RawBSONDocument)
 
 
@@ -83,18 +98,14 @@ class Source:
             raise SourceError(f"there is no collection {RECORDS} in it; is it the old service's database?")
 
     def read_state(self) -> Mapping[str, Any]:
-        """Return what changes when somebody writes: counts, newest keys and newest times of the three collections."""
+        """Return what changes when somebody writes: of each collection the count, and the sum of its update times."""
         with _telling():
             return {name: self._read_state(name) for name in _COLLECTIONS}
 
-    def _read_state(self, name: str) -> tuple[Any, ...]:
-        collection = self._database[name]
-        newest = [
-            [row.raw for row in collection.find(_is_time(field), {field: 1}).sort(field, -1).limit(_NEWEST)]
-            for field in ("updatedAt", "updated_at")
-        ]
-        last = [row.raw for row in collection.find({}, {"_id": 1}).sort("_id", -1).limit(1)]
-        return collection.count_documents({}), last, newest
+    def _read_state(self, name: str) -> tuple[int, ...]:
+        """Count, and add up the update times: so a change of any document shows, whatever the newest time says."""
+        found = list(self._database[name].aggregate([_SUM]))
+        return tuple(int(part) for key, part in sorted(found[0].items()) if key != "_id") if found else (0,)
 
     def read_references(self) -> Iterator[Mapping[str, Any]]:
         """Give user_hash, data_type and data_id of every document that can be read."""
@@ -137,10 +148,6 @@ def _telling() -> Iterator[None]:
     except PyMongoError as error:
         kind = type(error).__name__
         raise SourceError(f"the old database does not answer ({kind}); see to it and run this again") from None
-
-
-def _is_time(field: str) -> dict[str, Any]:
-    return {field: {"$type": "date"}}
 
 
 def _found(raw: RawBSONDocument) -> Found:
