@@ -303,6 +303,14 @@ def fill(uri: str, *, count: int = 5000, seed: int = 20261128) -> Expected:
     return expected
 
 
+def insert(uri: str, **documents: list[Document]) -> None:
+    """Put these documents, by collection, in place of what is there."""
+    with _open(uri) as client:
+        client.drop_database(client.get_default_database().name)
+        for collection, rows in documents.items():
+            client.get_default_database()[collection].insert_many(rows)
+
+
 def photograph(uri: str) -> dict[str, str]:
     """Return a digest of every collection of every database there, its indexes and all its documents."""
     found = {}
@@ -325,12 +333,6 @@ def serve_old() -> Iterator[str]:
         yield uri
         with _open(uri) as client:
             client.drop_database(DATABASE)
-
-
-def empty(uri: str) -> None:
-    """Take everything out of it."""
-    with _open(uri) as client:
-        client.drop_database(DATABASE)
 
 
 @contextmanager
