@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,15 +20,16 @@ from django.db import IntegrityError, transaction
 from dataunion import claims, payloads, roster, vault
 from dataunion.clock import db_now
 from dataunion.conf import conf
-from dataunion.models import PAYLOADS, DataUnion, Partner, Payload, SyncJob
+from dataunion.models import PAYLOADS, DataUnion, Partner, Payload, RemoteRef, SyncJob
 from dataunion.models._fields import uuid7
 from dataunion.models.record import DATA_ID_MAX_CHARS, SCHEMA_NAME_MAX_CHARS, USER_HASH_PATTERN
-from dataunion.publication import in_one_transaction
-from dataunion.state import LIVE, DataType, PartnerEntry
+from dataunion.publication import in_one_transaction, insert_missing
+from dataunion.state import LIVE, DataType, Known, PartnerEntry, Status
 from dataunion.sync import tick
 from dataunion.sync.items import WAIT_S
 
 _ROWS = 500
+Reference = tuple[str, str, str]  # user_hash, data_type, data_id
 
 
 class IngestError(ValueError):
@@ -62,7 +63,8 @@ class TrackingOffError(IngestError):
 class NewRecord:
     """What is handed in. `payload` is bytes (a file's own, or serialised once by whoever took it), or None for later.
 
-    Shape of owner: {"address": "0x…", "public_key": "04…"}; the public key may be missing.
+    Shape of owner: {"address": "0x…", "public_key": "04…"}; the public key may be missing. A record that has a past
+    elsewhere brings what is `known` of it, by partner, and when it was made.
     """
 
     user_hash: str
@@ -73,6 +75,12 @@ class NewRecord:
     recorded_at: datetime | None = None
     owner: dict[str, str] | None = None
     priority: int = LIVE
+    known: Mapping[str, Known] = field(default_factory=dict)
+    created_at: datetime | None = None
+
+    def part(self, partner: str) -> Known:
+        """Return what is known of a partner's part."""
+        return self.known.get(partner, Known())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +102,7 @@ def register_record(**fields: Any) -> Registered:
 def register_records(news: Sequence[NewRecord]) -> list[Registered | IngestError]:
     """Register many records; each has its own result, in the order given. One bad record does not stop the rest."""
     rows = roster.find_active()
-    refused = {n: error for n, new in enumerate(news) if (error := _find_fault(new)) is not None}
+    refused = {n: error for n, new in enumerate(news) if (error := find_fault(new)) is not None}
     good = {n: new for n, new in enumerate(news) if n not in refused}
     made = _create_unseen(good, rows) if len(good) > 1 else {}
     results: list[Registered | IngestError] = []
@@ -105,12 +113,49 @@ def register_records(news: Sequence[NewRecord]) -> list[Registered | IngestError
             results.append(Registered(record=made[n], created=True))
         else:
             results.append(_register_or_refuse(new, rows))
-    if any(isinstance(r, Registered) for r in results):
+    registered = [(r.record, new) for r, new in zip(results, news, strict=True) if isinstance(r, Registered)]
+    note_references(registered)
+    if registered:
         tick.nudge_partners()
     return results
 
 
-def _find_fault(new: NewRecord) -> IngestError | None:
+def find_registered(news: Iterable[NewRecord]) -> dict[Reference, DataUnion]:
+    """Return the records that are here already, by reference."""
+    wanted = {_reference(new) for new in news}
+    stored = DataUnion.objects.filter(
+        user_hash__in={user for user, _, _ in wanted}, data_id__in=[data_id for _, _, data_id in wanted]
+    )
+    found = {(record.user_hash, record.data_type, record.data_id): record for record in stored}
+    return {reference: record for reference, record in found.items() if reference in wanted}
+
+
+def note_references(registered: Iterable[tuple[DataUnion, NewRecord]]) -> None:
+    """Store what is missing of the names under which partners are known to have these records.
+
+    They are written after the record: whoever died in between hands it in again, and they are completed.
+    """
+    rows = {
+        (record.pk, name, kind, value[:200])
+        for record, new in registered
+        for name, known in new.known.items()
+        if known.refs and name in record.partners and record.entry(name).is_synced
+        for kind, value in known.refs
+    }
+    if not rows:
+        return
+    stored = RemoteRef.objects.filter(record_id__in={row[0] for row in rows})
+    rows -= set(stored.values_list("record_id", "partner", "kind", "value"))
+    missing = [RemoteRef(record_id=pk, partner=name, kind=kind, value=value) for pk, name, kind, value in sorted(rows)]
+    try:
+        with transaction.atomic():
+            RemoteRef.objects.bulk_create(missing, batch_size=_ROWS)
+    except IntegrityError:
+        insert_missing(RemoteRef, missing)
+
+
+def find_fault(new: NewRecord) -> IngestError | None:
+    """Say why a record cannot come in; None where it can, as far as it tells by itself."""
     try:
         _validate(new)
     except IngestError as error:
@@ -120,11 +165,8 @@ def _find_fault(new: NewRecord) -> IngestError | None:
 
 def _create_unseen(news: Mapping[int, NewRecord], rows: Sequence[Partner]) -> dict[int, DataUnion]:
     """Write all new references of a batch in a few statements; {} when another process was faster with one of them."""
-    references = {(new.user_hash, new.data_type, new.data_id): n for n, new in reversed(list(news.items()))}
-    stored = DataUnion.objects.filter(
-        user_hash__in={user for user, _, _ in references}, data_id__in=[data_id for _, _, data_id in references]
-    ).values_list("user_hash", "data_type", "data_id")
-    for reference in stored:
+    references = {_reference(new): n for n, new in reversed(list(news.items()))}
+    for reference in find_registered(news.values()):
         references.pop(reference, None)
     if not settings.DATAUNION_TRACKING:
         return {}
@@ -133,6 +175,10 @@ def _create_unseen(news: Mapping[int, NewRecord], rows: Sequence[Partner]) -> di
     if not drafts or not _write(list(drafts.values())):
         return {}
     return {n: draft.record for n, draft in drafts.items()}
+
+
+def _reference(new: NewRecord) -> Reference:
+    return new.user_hash, new.data_type, new.data_id
 
 
 def _register_or_refuse(new: NewRecord, rows: Sequence[Partner]) -> Registered | IngestError:
@@ -213,11 +259,11 @@ def _draft(new: NewRecord, rows: Sequence[Partner], now: datetime) -> Draft:
         user_hash=new.user_hash,
         data_type=new.data_type,
         data_id=new.data_id,
-        partners={row.name: PartnerEntry(fence=0).dump() for row in takers},
-        created_at=now,
+        partners={row.name: _first_entry(new.part(row.name), row.name, pk).dump() for row in takers},
+        created_at=new.created_at or now,
         updated_at=now,
     )
-    jobs = [_first_job(new, row, pk, now) for row in takers]
+    jobs = [_first_job(new, row, pk, now) for row in takers if not new.part(row.name).is_synced]
     return Draft(record, jobs, None if new.payload is None else _payload_row(record, new, new.payload))
 
 
@@ -254,19 +300,32 @@ def _bring_again(data: Sequence[Payload], *, took_s: float) -> None:
                 row.save(force_insert=True)
 
 
+def _first_entry(known: Known, partner: str, pk: UUID) -> PartnerEntry:
+    if not known.is_synced:
+        return PartnerEntry(fence=0, error_message=known.error_message)
+    retry_data = vault.to_text(claims.seal_saved(pk, partner, known.saved)) if known.saved else None
+    return PartnerEntry(fence=0, is_synced=True, retry_data=retry_data, receipt=known.receipt)
+
+
 def _first_job(new: NewRecord, row: Partner, pk: UUID, now: datetime) -> SyncJob:
     """Make the job; one that waits for data or for another partner is due later, and woken when that is there."""
     waits_s = 0.0
     if new.payload is None and not payloads.is_elsewhere(new.data_type):
         waits_s = WAIT_S
-    elif roster.requirements(row):
+    elif not all(new.part(name).is_synced for name in roster.requirements(row)):
         waits_s = conf().sync_requirement_s
+    known = new.part(row.name)
+    failed = known.status == Status.FAILED
     return SyncJob(
         record_id=pk,
         partner=row.name,
         user_hash=new.user_hash,
         data_type=new.data_type,
         priority=new.priority,
+        status=known.status,
+        error_class="reported" if failed else "",
+        error_message=known.error_message or "",
+        saved=claims.seal_saved(pk, row.name, known.saved) if known.saved else None,
         due_at=now + timedelta(seconds=waits_s),
         created_at=now,
         changed_at=now,

@@ -26,12 +26,12 @@ class UnknownPartnerError(ValueError):
     """No partner of this name. The message names the valid ones."""
 
 
-def find_partners() -> list[Partner]:
-    """Return every partner's row, settings' ones first; a row that is still missing is made."""
+def find_partners(*, make: bool = True) -> list[Partner]:
+    """Return every partner's row, settings' ones first; a row that is still missing is made, at least in memory."""
     rows = {row.name: row for row in Partner.objects.all()}
     for name in settings.PARTNERS:
         if name not in rows:
-            rows[name] = _make_row(name)
+            rows[name] = _make_row(name) if make else Partner(name=name, adapter=settings.PARTNERS[name]["BACKEND"])
     order = list(settings.PARTNERS)
     return sorted(rows.values(), key=lambda r: (order.index(r.name) if r.name in order else len(order), r.name))
 

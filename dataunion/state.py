@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -119,6 +119,25 @@ class PartnerEntry:
         if self.withdrawn_at:
             own["withdrawn_at"] = self.withdrawn_at
         return {**self.receipt, **own}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of one partner's part of a record that has a past elsewhere, when it comes in.
+
+    `status` is done (synced: it gets no job), failed or pending; `saved`, in clear, is what the adapter's steps find.
+    """
+
+    status: Status = Status.PENDING
+    error_message: str | None = None
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+    saved: Mapping[str, Any] = field(default_factory=dict)
+    refs: Sequence[tuple[str, str]] = ()
+
+    @property
+    def is_synced(self) -> bool:
+        """Say whether the partner has the record."""
+        return self.status == Status.DONE
 
 
 @dataclass(frozen=True, kw_only=True)

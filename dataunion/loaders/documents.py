@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from bson import Decimal128, ObjectId
+from bson import DatetimeMS, Decimal128, ObjectId
 
 from dataunion.loaders.base import LoaderError
 
 _MONGOOSE = {"_id", "__v"}  # the database's own: they say nothing about the person
+_EXACT = 2**53  # below it every whole number is one that JavaScript holds
 
 
 def write_document(document: Mapping[str, Any]) -> bytes:
@@ -42,10 +43,11 @@ def _plain(value: Any, path: str) -> Any:
     return _plain_rare(value, path)
 
 
-def _plain_float(value: float, path: str) -> float:
+def _plain_float(value: float, path: str) -> int | float:
+    """Return a number as JavaScript writes it: whole ones without a fraction."""
     if not math.isfinite(value):
         raise LoaderError(f"field {path} holds a number that JSON has no form for")
-    return value
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
 def _plain_rare(value: Any, path: str) -> str:
@@ -56,4 +58,6 @@ def _plain_rare(value: Any, path: str) -> str:
         return str(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if isinstance(value, DatetimeMS):
+        raise LoaderError(f"field {path} holds a time outside the years 1 to 9999")
     raise LoaderError(f"field {path} holds a {type(value).__name__}, which JSON has no form for")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from partners.akave.client import Head, Storage
 from partners.akave.encoding import encrypt, new_record_key
-from partners.base import Item, Partner, Rewind, Saved, Verdict
+from partners.base import Item, Partner, Rewind, Saved, StepResult, Verdict
 from partners.errors import BlockedError, NotReady, PartnerError, TransientError
 from partners.requirements import Option, Secret
 
@@ -26,6 +26,8 @@ class AkavePartner(Partner):
     """Stores one OpenPGP message per record; saved: record_key, bucket, key, names, etag, sha256, size, uploaded_at.
 
     A record whose `key` is dropped from saved is uploaded under a new name; `names` remembers every name it ever had.
+    One adopted from the old service brings `url`, as it was registered elsewhere; and `adopted` where nobody knows
+    whether the object is there, so that it is looked for before anything is sent.
     """
 
     adapter: ClassVar[str] = "akave"
@@ -58,7 +60,7 @@ class AkavePartner(Partner):
     )
     steps: ClassVar[tuple[str, ...]] = ("keys", "upload", "confirm")
     revoke_steps: ClassVar[tuple[str, ...]] = ("delete", "confirm_delete")
-    name_keys: ClassVar[tuple[str, ...]] = ("key",)
+    name_keys: ClassVar[tuple[str, ...]] = ("key", "url", "adopted")
     payload_steps: ClassVar[frozenset[str]] = frozenset({"upload"})
     local_steps: ClassVar[frozenset[str]] = frozenset({"keys"})
 
@@ -110,14 +112,30 @@ class AkavePartner(Partner):
             "names": [*names, key],
         }
 
-    def upload(self, item: Item) -> Saved:
+    def upload(self, item: Item) -> StepResult:
         """Put the same bytes under the same name as ever: again is harmless."""
+        if item.saved.get("adopted"):
+            return self._find_adopted(item.saved)
         if item.payload is None:
             raise ValueError("upload needs the payload")
         message = encrypt(item.payload, item.saved["record_key"])
         etag = self.storage.put(item.saved["bucket"], item.saved["key"], message, step="upload")
         sha256 = hashlib.sha256(message).hexdigest()
         return {"etag": etag, "sha256": sha256, "size": len(message), "uploaded_at": self._clock()}
+
+    def _find_adopted(self, saved: Saved) -> StepResult:
+        """Take the old service's object for ours where it is there, else begin anew under a name of ours.
+
+        A bucket that is missing looks like a missing object, so it is asked for first.
+        """
+        bucket, key = saved["bucket"], saved["key"]
+        head = self.storage.head(bucket, key, step="upload")
+        found = self.storage.get(bucket, key, size=head.size, step="upload") if head and head.size else None
+        if head is None or found is None:
+            self.storage.check_bucket(bucket, step="upload")
+            return Rewind(step="keys", changes=dict.fromkeys(("bucket", "key", "url", "adopted")))
+        sha256 = hashlib.sha256(found).hexdigest()
+        return {"etag": head.etag, "sha256": sha256, "size": len(found), "uploaded_at": self._clock()}
 
     def confirm(self, item: Item) -> Saved | Rewind:
         """See the object with its right size and ETag, then let go of former names.
@@ -148,7 +166,7 @@ class AkavePartner(Partner):
         return found is not None and hashlib.sha256(found).hexdigest() == saved["sha256"]
 
     def _drop_former_names(self, saved: Saved) -> Saved:
-        former = [name for name in saved.get("names", ()) if name != saved["key"]]
+        former = [] if "url" in saved else [name for name in saved.get("names", ()) if name != saved["key"]]
         for name in former:
             self.storage.delete(saved["bucket"], name, step="confirm")
         return {"names": [saved["key"]]} if former else {}
@@ -156,7 +174,7 @@ class AkavePartner(Partner):
     def receipt(self, item: Item) -> Mapping[str, Any]:
         """Return {"key", "url", "etag", "sha256"}: of the encrypted object, the URL as it is registered elsewhere."""
         saved = item.saved
-        url = f"{self._public_url}/{saved['bucket']}/{quote(saved['key'])}"
+        url = saved.get("url") or f"{self._public_url}/{saved['bucket']}/{quote(saved['key'])}"
         return {"key": saved["key"], "url": url, "etag": saved["etag"], "sha256": saved["sha256"]}
 
     def refs(self, item: Item) -> Iterable[tuple[str, str]]:
@@ -167,7 +185,7 @@ class AkavePartner(Partner):
         """Fetch the object and compare its SHA-256."""
         saved = item.saved
         if not saved.get("sha256"):
-            return Verdict(present=False, detail="nothing was uploaded")
+            return self._verify_unknown(item)
         try:
             # Asked first, so that nothing bigger than what we put is ever fetched.
             head = self.storage.head(saved["bucket"], saved["key"], step="verify")
@@ -182,16 +200,33 @@ class AkavePartner(Partner):
             return Verdict(present=False, detail=f"object {saved['key']} holds other bytes than were uploaded")
         return Verdict(present=True, detail=f"object {saved['key']} holds the bytes that were uploaded")
 
+    def _verify_unknown(self, item: Item) -> Verdict:
+        """Say what can be said of an object that the old service uploaded: whether it is there."""
+        if not item.saved.get("key"):
+            return Verdict(present=False, detail="nothing was uploaded")
+        key = item.saved["key"]
+        try:
+            head = self.storage.head(self._bucket(item), key, step="verify")
+        except PartnerError as error:
+            return Verdict(present=None, detail=error.message)
+        if head is None:
+            return Verdict(present=False, detail=f"object {key} is gone")
+        return Verdict(present=None, detail=f"object {key} is there; the old service kept no digest of its bytes")
+
+    def _bucket(self, item: Item) -> str:
+        """Return the bucket of a record's object; one that was adopted may not know it."""
+        return str(item.saved.get("bucket") or self.config[f"bucket_{item.data_type}"])
+
     def delete(self, item: Item) -> Saved:
         """Delete the object under every name it ever had."""
         for name in _names(item.saved):
-            self.storage.delete(item.saved["bucket"], name, step="delete")
+            self.storage.delete(self._bucket(item), name, step="delete")
         return {}
 
     def confirm_delete(self, item: Item) -> Saved:
         """See that nothing is left, then destroy our key."""
         for name in _names(item.saved):
-            if self.storage.head(item.saved["bucket"], name, step="confirm_delete"):
+            if self.storage.head(self._bucket(item), name, step="confirm_delete"):
                 message = f"{self.name}: confirm_delete: the storage still shows {name}"
                 raise NotReady(message, after_s=min(5.0, self._grace_s / 4), at_most_s=self._grace_s)
         return {"record_key": None}

@@ -42,7 +42,8 @@ def encrypt(payload: bytes, record_key: str) -> bytes:
 
     Salt, session key and prefix depend on the payload too: a key used twice by mistake reuses no cipher stream.
 
-    Raises ValueError when `record_key` is not 0x and 64 hex characters in lower case.
+    Raises ValueError when `record_key` is not 0x and 64 hex characters in lower case, nor a signature (0x and 130),
+    which is what a record adopted from the old service has.
     Source: RFC 9580 sections 5.3.1 (SKESK v4), 5.13.1 (SEIPD v1), 5.9 (literal data).
     """
     salt, session_key, prefix = _derive(payload, record_key)
@@ -71,8 +72,8 @@ def decrypt(message: bytes, password: str) -> bytes:
 
 
 def _derive(payload: bytes, record_key: str) -> tuple[bytes, bytes, bytes]:
-    if not re.fullmatch("0x[0-9a-f]{64}", record_key):
-        raise ValueError("a record key is 0x and 64 hex characters in lower case")
+    if not re.fullmatch("0x([0-9a-f]{64}|[0-9a-f]{130})", record_key):
+        raise ValueError("a record key is 0x and 64 hex characters in lower case, or 130 of a signature")
     secret, digest = bytes.fromhex(record_key[2:]), hashlib.sha256(payload).digest()
 
     def draw(info: bytes, length: int) -> bytes:

@@ -42,14 +42,19 @@ def draw_ecies_secrets(public_key: bytes) -> tuple[bytes, bytes]:
             return os.urandom(IV_BYTES), ephemeral.private_numbers().private_value.to_bytes(32, "big")
 
 
-def ecies_encrypt(public_key: bytes, message: bytes, *, iv: bytes, ephemeral_private_key: bytes) -> str:
+def ecies_encrypt(
+    public_key: bytes, message: bytes, *, iv: bytes, ephemeral_private_key: bytes, as_eccrypto: bool = False
+) -> str:
     """Encrypt for one public key (64, 65 or 33 bytes); the same arguments give the same bytes.
 
-    Raises LeadingZeroError for an ephemeral key that `draw_ecies_secrets` would not have given.
+    `as_eccrypto` gives what eccrypto's JavaScript build gave for the same secrets, also where nobody else reads it.
+    Raises LeadingZeroError for an ephemeral key that `draw_ecies_secrets` would not have given, without `as_eccrypto`.
     """
     ephemeral = _private(ephemeral_private_key)
     shared = ephemeral.exchange(ec.ECDH(), _point(public_key))
-    if not shared[0]:
+    if as_eccrypto:
+        shared = shared.lstrip(b"\0")
+    elif not shared[0]:
         raise LeadingZeroError("the shared secret of this ephemeral key starts with a zero byte")
     cipher_key, mac_key = _derive(shared)
     padder = padding.PKCS7(BLOCK_BITS).padder()

@@ -57,7 +57,8 @@ class Keys:
         """Return URL, owner and permissions of a new registration; {} where they are saved already.
 
         *Shape*: permissions [{"account", "key"}] go on chain; ecies [{"account", "public_key", "iv", "ephemeral_key"}]
-        are secrets that the TEE needs once, and that are forgotten when it has them.
+        are secrets that the TEE needs once, and that are forgotten when it has them. `fixed` {"url", "iv",
+        "ephemeral_key"} are those with which the old service registered this URL, so that the key comes out the same.
         """
         url = self.file(item, "entry", "url")
         saved = item.saved
@@ -66,13 +67,18 @@ class Keys:
         password = self.password(item)
         owner = self._owner(item)
         permissions, ecies = [], []
+        fixed = saved.get("fixed", {})
         for account, public_key in self._readers(item).items():
-            iv, ephemeral = draw_ecies_secrets(public_key)
-            key = ecies_encrypt(public_key, password.encode(), iv=iv, ephemeral_private_key=ephemeral)
+            known = account == self.client.dlp and fixed.get("url") == url
+            texts = (fixed["iv"], fixed["ephemeral_key"]) if known else ()
+            iv, ephemeral = map(bytes.fromhex, texts) if known else draw_ecies_secrets(public_key)
+            key = ecies_encrypt(
+                public_key, password.encode(), iv=iv, ephemeral_private_key=ephemeral, as_eccrypto=known
+            )
             permissions.append({"account": account, "key": key})
             secrets = {"public_key": public_key.hex(), "iv": iv.hex(), "ephemeral_key": ephemeral.hex()}
             ecies.append({"account": account, **secrets})
-        drawn = {"url": url, "owner": owner, "permissions": permissions, "ecies": ecies}
+        drawn = {"url": url, "owner": owner, "permissions": permissions, "ecies": ecies, "fixed": None}
         return drawn if saved.get("url") in (None, url) else {**self._forget(saved), **drawn}
 
     def password(self, item: Item) -> str:
@@ -153,13 +159,15 @@ class Registration:
     def verify(self, item: Item) -> Verdict:
         """Say whether the file is registered as we saved it: with our keys, or with blank ones once taken back."""
         saved = item.saved
+        if "url" not in saved:
+            return Verdict(present=None, detail="nobody knows under which URL it was registered")
         taken_back = "blanked" in saved
-        wanted = {one["account"]: "" if taken_back else one["key"] for one in saved["permissions"]}
+        wanted = {one["account"]: "" if taken_back else one["key"] for one in saved.get("permissions", ())}
         file_id = self.client.find_file_id(saved["url"])
         if not file_id:
             return Verdict(present=False, detail="the URL is not registered")
         file = self.client.file(file_id, list(wanted))
-        if not is_same(file.owner, saved["owner"]):
+        if not is_same(file.owner, saved.get("owner", self.settings.signer)):
             return Verdict(present=False, detail=f"file {file_id} belongs to {file.owner}")
         wrong = [account for account, key in wanted.items() if file.keys[account] != key]
         if wrong:

@@ -29,7 +29,8 @@ class Withdrawal:
 
     def look(self, item: Item) -> Action | Saved:
         """Find the next key to blank; none where nothing was registered or the file is not ours."""
-        accounts = [one["account"] for one in item.saved.get("permissions", [])]
+        # Of a file that was adopted only the URL is known; the old service gave keys to the DLP alone.
+        accounts = [one["account"] for one in item.saved.get("permissions", ())] or [self.client.dlp]
         file_id = self.client.find_file_id(item.saved["url"]) if "url" in item.saved else 0
         if not file_id:
             self._wait_for_registration(item)

@@ -33,13 +33,14 @@ def test_each_kind_of_value_has_one_form() -> None:
         "long": Int64(2**53 + 1),
         "real": 61.5,
         "text": "Grüße",
+        "whole": 61.0,
         "uuid": UUID(int=1),
         "yes": True,
     }
 
     assert write_document(document).decode() == (
         '{"at":"2026-01-02T03:04:05.678Z","bytes":"AP8=","decimal":"1.10","id":"0123456789abcdef01234567",'
-        '"long":9007199254740993,"real":61.5,"text":"Grüße","uuid":"00000000-0000-0000-0000-000000000001","yes":true}'
+        '"long":9007199254740993,"real":61.5,"text":"Grüße","uuid":"00000000-0000-0000-0000-000000000001","whole":61,"yes":true}'
     )
 
 
