@@ -6,6 +6,8 @@ from django.contrib.admin.apps import AdminConfig
 from django.contrib.auth.apps import AuthConfig
 from django.contrib.contenttypes.apps import ContentTypesConfig
 
+from dataunion_project import pipelines
+
 _KEY = "django_mongodb_backend.fields.ObjectIdAutoField"
 
 
@@ -22,6 +24,11 @@ class MongoAuthConfig(AuthConfig):
 
 
 class MongoContentTypesConfig(ContentTypesConfig):
-    """django.contrib.contenttypes."""
+    """django.contrib.contenttypes; with it the backend is set right."""
 
     default_auto_field = _KEY
+
+    def ready(self) -> None:
+        """Let orders come from indexes."""
+        super().ready()
+        pipelines.install()

@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         failed = [run.database for run in runs if not run.is_green()] if len(runs) == 1 else _run_all(runs)
         if not paths and len(wanted) > 1 and not _is_covered(home):
             failed.append("coverage")
-        _tell_skipped(home / "skips", missing)
+        tell_skipped(home / "skips", missing)
         tell_differences(home / "differences")
     print(f"tests: {'failed on ' + ', '.join(failed) if failed else 'green on ' + ' and '.join(urls)}", flush=True)
     return 1 if failed else 0
@@ -156,7 +156,7 @@ def _coverage(home: Path, *arguments: str) -> int:
     return subprocess.run(command, cwd=ROOT, env=_environment(home), check=False).returncode
 
 
-def _tell_skipped(notes: Path, missing: Sequence[str]) -> None:
+def tell_skipped(notes: Path, missing: Sequence[str]) -> None:
     """Print what was not run and should have been; `.ci/run` looks for lines that begin with SKIPPED."""
     skipped = list(dict.fromkeys(notes.read_text().splitlines())) if notes.exists() else []
     for whole in missing:

@@ -15,13 +15,11 @@ import pytest
 MARKS: Mapping[str, frozenset[str]] = {
     "sqlite_only": frozenset({"sqlite"}),
     "mongodb_only": frozenset({"mongodb"}),
-    "postgresql_only": frozenset({"postgresql"}),
     "sql_only": frozenset({"sqlite", "postgresql"}),
-    "server_only": frozenset({"mongodb", "postgresql"}),
 }
 KINDS: Mapping[str, str] = {
     "file": "SQLite is a file of ours, which can be locked or full; a server's disk is the server's business",
-    "connection": "only a server's connection can be cut or keep silent; SQLite has none",
+    "connection": "a connection that is cut or silent: SQLite has none, and the tests' proxy speaks MongoDB's language",
     "statements": "something is done between two SQL statements of one call; MongoDB's backend shows none to Django",
     "one transaction": "moves stand in one transaction on SQL and leave nothing half done; MongoDB goes page by page",
     "backend": "a trap that only MongoDB's backend has",

@@ -65,9 +65,9 @@ def serve(*, durable: bool = False) -> Iterator[str]:
             server.wait(30)
 
 
-def find_programs() -> Path:
+def find_programs(installed: Path = _INSTALLED) -> Path:
     """Return the folder of the newest server's programs. Raises ServerMissingError."""
-    found = [path.parent for path in _INSTALLED.glob("*/bin/postgres") if re.fullmatch(r"\d+", path.parts[-3])]
+    found = [path.parent for path in installed.glob("*/bin/postgres") if re.fullmatch(r"\d+", path.parts[-3])]
     if not found:
         raise ServerMissingError(REMEDY)
     return max(found, key=lambda folder: int(folder.parts[-2]))

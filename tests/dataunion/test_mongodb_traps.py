@@ -301,7 +301,7 @@ with serve() as url:
 
 
 @pytest.mark.mongodb_only("backend")
-@pytest.mark.parametrize(("is_named", "module"), [(True, "tests.apps"), (False, "django_mongodb_backend.query")])
+@pytest.mark.parametrize(("is_named", "module"), [(True, "tests.apps"), (False, "dataunion_project.pipelines")])
 def test_a_real_server_that_is_named_is_met_without_the_work_around(is_named: bool, module: str) -> None:
     parts = urlsplit(os.environ["DATABASE_URL"])
     with unnamed((str(parts.hostname), int(parts.port or 0))) as port:

@@ -31,6 +31,7 @@ class Statement:
     table: str
     text: str
     explain: Callable[[], str]
+    stages: tuple[str, ...] = ()  # of MongoDB's pipeline
 
     def read_plan(self) -> tuple[str, ...]:
         """Return the names of the indexes it goes by; SCAN or WALK where it goes by none's order and key."""
@@ -104,7 +105,8 @@ class _Listener(monitoring.CommandListener):
         name = event.command_name
         if self.armed and name in _ABOUT_ROWS:
             command = {name: event.command[name], **{key: event.command[key] for key in _OURS if key in event.command}}
-            self.found.append(Statement(command[name], str(command), lambda: self._explain(command)))
+            stages = tuple(next(iter(stage)) for stage in command.get("pipeline", ()))
+            self.found.append(Statement(command[name], str(command), lambda: self._explain(command), stages))
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         """Note nothing."""

@@ -47,5 +47,15 @@ def test_the_newest_are_found_without_a_full_scan(question: str, django_db_setup
     assert {text: plan for text, plan in plans.items() if not plan or SCAN in plan} == {}
 
 
+@pytest.mark.mongodb_only("backend")
+@pytest.mark.parametrize("question", {**QUESTIONS, **NEWEST})
+def test_an_order_is_asked_for_where_an_index_can_give_it(question: str, django_db_setup: None) -> None:
+    with recorded() as statements:
+        {**QUESTIONS, **NEWEST}[question]()
+
+    before = {one.stages[: one.stages.index("$sort")] for one in statements if "$sort" in one.stages}
+    assert before <= {(), ("$match",), ("$match", "$group", "$project")}  # or of what was counted up
+
+
 def test_a_full_scan_is_told(django_db_setup: None) -> None:
     assert set(plans_of(lambda: list(SyncJob.objects.filter(trigger="nobody"))).values()) == {(SCAN,)}
