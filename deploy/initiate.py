@@ -29,10 +29,11 @@ def main() -> str:
     with _connect(hosts[0], password) as first:
         _initiate(first, name, hosts[0])
         _await_primary(first)
-    with MongoClient(hosts, replicaSet=name, username="root", password=password) as client:
+    whole: MongoClient[dict[str, Any]] = MongoClient(hosts, replicaSet=name, username="root", password=password)
+    with whole:
         for host in hosts[1:]:
-            _add(client, host)
-        _admit(client[url.path.strip("/")], unquote(url.username or ""), unquote(url.password or ""))
+            _add(whole, host)
+        _admit(whole[url.path.strip("/")], unquote(url.username or ""), unquote(url.password or ""))
     return f"replica set {name}: {', '.join(hosts)}; user {url.username} may read and write {url.path.strip('/')}"
 
 

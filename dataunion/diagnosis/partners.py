@@ -28,6 +28,7 @@ class Facts:
     reason: str
     breaker: str
     wrong: tuple[str, ...]  # what is wrong with its configuration
+    is_checked: bool  # the partner itself was asked, since the configuration changed last
     waiting: int
     failed: int
     oldest_due_s: float | None
@@ -56,6 +57,7 @@ def _read(row: Partner, queue: Queue, now: datetime) -> Facts:
         reason=row.state_reason,
         breaker=Breaker.load(row.breaker).state(now),
         wrong=tuple(_find_wrong(row)),
+        is_checked=row.checked_version == row.version,
         waiting=queue.waiting + queue.counts["retrying"],
         failed=sum(queue.counts[status] for status in ("failed", "blocked")),
         oldest_due_s=None if due is None else (now - due).total_seconds(),
@@ -88,7 +90,8 @@ def judge_state(facts: Facts) -> Finding:
     if facts.breaker != CLOSED:
         said = f"its breaker is {facts.breaker.replace('_', ' ')}: it did not answer"
         return warning(check, said, "it is asked again by itself; its last errors are in the admin")
-    return ok(check, "on, configured, its breaker closed")
+    asked = "asked and found right" if facts.is_checked else "not asked yet (--ask-partners)"
+    return ok(check, f"on, configured, {asked}, its breaker closed")
 
 
 def judge_work(facts: Facts) -> Finding:

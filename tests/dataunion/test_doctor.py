@@ -393,7 +393,9 @@ def test_partners_that_work() -> None:
 
     found = {finding.check: (finding.level, finding.said) for finding in partners.look(ask=True)}
 
-    assert found["partner akave"] == (OK, "on, configured, its breaker closed")
+    again = {finding.check: finding.said for finding in partners.look(ask=False)}
+    assert found["partner akave"] == (OK, "on, configured, not asked yet (--ask-partners), its breaker closed")
+    assert again["partner akave"] == "on, configured, asked and found right, its breaker closed"
     assert found["work for akave"] == (OK, "1 open, 0 failed, the oldest due for 60.0 s")
     assert found["connection to akave"][0] == OK
 
