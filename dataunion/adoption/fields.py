@@ -87,7 +87,7 @@ class Reader:
     def secret(self, value: object, path: str, size: int) -> str:
         """Return so many bytes as hex, stored as hex, as binary, as a list of numbers or as Node's Buffer."""
         if isinstance(value, Mapping) and value.get("type") == "Buffer":
-            value = value.get("data")
+            value = value.get("data", b"")
         try:
             if isinstance(value, str):
                 found = bytes.fromhex(value.strip().removeprefix("0x"))

@@ -121,7 +121,7 @@ class Source:
         held: list[Found] = []
         with _telling():
             for raw in self._database[RECORDS].find().sort("_id", 1).batch_size(batch):
-                held.append(_found(raw))
+                held.append(open_document(raw))
                 if len(held) == batch:
                     yield held
                     held = []
@@ -134,7 +134,7 @@ class Source:
         found: dict[str, list[Found]] = {}
         with _telling():
             for raw in self._database[collection].find({field: {"$in": list(data_ids)}}).sort("_id", 1):
-                one = _found(raw)
+                one = open_document(raw)
                 data_id = (_lenient(raw) if one.content is None else one.content).get(field)
                 found.setdefault(str(data_id), []).append(one)
         return found
@@ -150,7 +150,8 @@ def _telling() -> Iterator[None]:
         raise SourceError(f"the old database does not answer ({kind}); see to it and run this again") from None
 
 
-def _found(raw: RawBSONDocument) -> Found:
+def open_document(raw: RawBSONDocument) -> Found:
+    """Return a document as it was found; one whose bytes are broken has a name at least."""
     content = _decode(raw)
     return Found(name=_show(_lenient(raw) if content is None else content), content=content)
 

@@ -172,6 +172,8 @@ class Registration:
         wrong = [account for account, key in wanted.items() if file.keys[account] != key]
         if wrong:
             return Verdict(present=False, detail=f"file {file_id} holds another key for {', '.join(wrong)}")
+        if "permissions" not in saved and not taken_back:
+            return Verdict(present=True, detail=f"file {file_id} is registered; the old service's key is not compared")
         keys = "blank keys" if taken_back else f"{len(wanted)} of our keys"
         return Verdict(present=True, detail=f"file {file_id} is registered with {keys}")
 

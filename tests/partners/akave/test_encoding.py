@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partners.akave.encoding import DecryptionError, decrypt, encrypt, new_record_key
+from verify.openpgp import decrypt as verify_decrypt
 
 VECTORS = Path(__file__).parents[2] / "vectors/vana"
 MANIFEST = json.loads((VECTORS / "openpgp_manifest.json").read_text())
@@ -114,10 +115,21 @@ def test_record_keys_differ() -> None:
     assert all(len(key) == 66 and key.startswith("0x") for key in keys)
 
 
-@pytest.mark.parametrize("key", ["", "5a" * 32, "0x" + "5A" * 32, "0x" + "5a" * 31, "0x" + "5g" * 32, KEY + "\n"])
+@pytest.mark.parametrize(
+    "key", ["", "5a" * 32, "0x" + "5A" * 32, "0x" + "5a" * 31, "0x" + "5g" * 32, "0x" + "5a" * 64, KEY + "\n"]
+)
 def test_a_malformed_record_key_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="64 hex characters"):
         encrypt(b"", key)
+
+
+def test_a_signature_is_a_record_key_as_well() -> None:
+    signature = "0x" + "a5" * 65
+
+    message = encrypt(b"secret", signature)
+
+    assert message == encrypt(b"secret", signature)
+    assert decrypt(message, signature) == verify_decrypt(message, signature) == b"secret"
 
 
 @pytest.mark.parametrize("password", ["", KEY[2:], KEY.upper(), new_record_key()])
