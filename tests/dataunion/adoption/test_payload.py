@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from bson import Binary, DatetimeMS, Decimal128, Int64, MinKey, ObjectId, Regex
-
 from dataunion.adoption.payload import UnwritableError, write_payload
 
 
