@@ -12,13 +12,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.conf import settings
+
 from dataunion import roster
 from dataunion.adoption.documents import Reading, Reference, read_document, read_reference
 from dataunion.adoption.report import Report
 from dataunion.adoption.source import PAYLOADS, RECORDS, Found, Source
-from dataunion.ingest import IngestError, NewRecord, find_fault, find_registered, note_references, register_records
+from dataunion.ingest import (
+    IngestError,
+    NewRecord,
+    TrackingOffError,
+    find_fault,
+    find_registered,
+    note_references,
+    register_records,
+)
 from dataunion.loaders.base import LoaderError
 from dataunion.loaders.documents import write_document
+from dataunion.payloads import is_elsewhere
 from dataunion.state import BULK, DataType
 
 BATCH = 200
@@ -69,7 +80,9 @@ class Adoption:
     _aside: dict[int, list[Read]] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Adopt everything. Raises SourceError, and ChangingError unless forced."""
+        """Adopt everything. Raises SourceError, TrackingOffError, and ChangingError unless forced."""
+        if not (self.dry_run or settings.DATAUNION_TRACKING):
+            raise TrackingOffError
         self.source.check()
         rows = roster.find_partners(make=not self.dry_run)
         self.takers = {kind: frozenset(row.name for row in rows if row.takes(kind)) for kind in DataType}
@@ -188,9 +201,14 @@ class Adoption:
     def _with_payloads(self, fresh: Sequence[tuple[Read, NewRecord]]) -> Iterator[tuple[Read, NewRecord]]:
         ids: dict[str, set[str]] = {}
         for _, new in fresh:
-            ids.setdefault(new.data_type, set()).add(new.data_id)
+            if not is_elsewhere(new.data_type):
+                ids.setdefault(new.data_type, set()).add(new.data_id)
         found = {data_type: self.source.read_payloads(data_type, wanted) for data_type, wanted in ids.items()}
         for one, new in fresh:
+            if new.data_type not in found:
+                self.report.payloads[f"{new.data_type} kept elsewhere"] += 1
+                yield one, new
+                continue
             payload = self._choose_payload(one, new, found[new.data_type].get(new.data_id, []))
             self.report.payloads[f"{new.data_type} {'missing' if payload is None else 'found'}"] += 1
             yield one, replace(new, payload=payload)

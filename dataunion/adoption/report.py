@@ -58,7 +58,11 @@ class Report:
             yield f"{partner}: {counts}."
         for data_type in sorted({kind.partition(" ")[0] for kind in self.payloads}):
             found, missing = self.payloads[f"{data_type} found"], self.payloads[f"{data_type} missing"]
-            yield f"{data_type}: {found} payloads of new records found, {missing} not."
+            elsewhere = self.payloads[f"{data_type} kept elsewhere"]
+            if elsewhere:
+                yield f"{data_type}: {elsewhere} payloads of new records stay where the loader reads them."
+            else:
+                yield f"{data_type}: {found} payloads of new records found, {missing} not."
         if self.reasons:
             yield f"{self.reasons.total()} things could not be read; each is told above:"
             for reason, count in sorted(self.reasons.items(), key=lambda one: (-one[1], one[0])):

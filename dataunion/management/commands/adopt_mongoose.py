@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from dataunion.adoption.adopt import RISK, WATCH_S, Adoption, ChangingError
 from dataunion.adoption.report import Report
 from dataunion.adoption.source import Source, SourceError
+from dataunion.ingest import TrackingOffError
 
 STOPPABLE = "Stopping it at any time is safe: what came in stays, and the next run goes on with the rest."
 
@@ -57,7 +58,7 @@ class Command(BaseCommand):
         problem = ""
         try:
             run.run()
-        except (SourceError, ChangingError) as error:
+        except (SourceError, ChangingError, TrackingOffError) as error:
             problem = str(error)
         for line in report.sums(dry_run=options["dry_run"]) if report.read else ():
             self.stdout.write(line)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
-from bson import Decimal128, Int64, ObjectId, Regex
+from bson import DatetimeMS, Decimal128, Int64, ObjectId, Regex
 
 from dataunion.loaders.base import LoaderError
 from dataunion.loaders.documents import write_document
@@ -33,14 +33,14 @@ def test_each_kind_of_value_has_one_form() -> None:
         "long": Int64(2**53 + 1),
         "real": 61.5,
         "text": "Grüße",
-        "whole": 61.0,
+        "whole": [61.0, -0.0, 1e300],
         "uuid": UUID(int=1),
         "yes": True,
     }
 
     assert write_document(document).decode() == (
         '{"at":"2026-01-02T03:04:05.678Z","bytes":"AP8=","decimal":"1.10","id":"0123456789abcdef01234567",'
-        '"long":9007199254740993,"real":61.5,"text":"Grüße","uuid":"00000000-0000-0000-0000-000000000001","whole":61,"yes":true}'
+        '"long":9007199254740993,"real":61.5,"text":"Grüße","uuid":"00000000-0000-0000-0000-000000000001","whole":[61,0,1e+300],"yes":true}'
     )
 
 
@@ -62,6 +62,11 @@ def test_a_value_that_json_lacks_is_refused_without_being_shown() -> None:
         write_document({"rule": Regex("secret")})
 
     assert str(caught.value) == "field rule holds a Regex, which JSON has no form for"
+
+
+def test_a_time_that_no_calendar_has_is_refused() -> None:
+    with pytest.raises(LoaderError, match=r"^field at holds a time outside the years 1 to 9999$"):
+        write_document({"at": DatetimeMS(2**52)})
 
 
 def test_half_a_character_is_refused() -> None:
