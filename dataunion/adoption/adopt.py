@@ -134,13 +134,16 @@ class Adoption:
         return True
 
     def _take_in_doubles(self) -> None:
+        chosen: list[Read] = []
         for documents in self._aside.values():
             best = max(documents, key=lambda one: one.reading.rank)
+            chosen.append(best)
             for other in documents:
                 if other is not best:
                     reason = "it has the reference of another document, which says more or came first"
                     self._leave_out(other, reason, beside=f": {best.found.name}")
-            self._register([best])
+        for at in range(0, len(chosen), BATCH):
+            self._register(chosen[at : at + BATCH])
 
     # what comes in
 

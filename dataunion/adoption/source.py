@@ -67,6 +67,7 @@ class Source:
     """An open old database. Every method raises SourceError."""
 
     def __init__(self, uri: str) -> None:
+        patience = {} if "serverselectiontimeoutms" in uri.lower() else {"serverSelectionTimeoutMS": _ANSWER_MS}
         try:
             self._client: MongoClient[RawBSONDocument] = MongoClient(
                 uri,
@@ -74,7 +75,7 @@ class Source:
                 appname="dataunion-adoption",
                 read_preference=ReadPreference.SECONDARY_PREFERRED,
                 retryWrites=False,
-                serverSelectionTimeoutMS=_ANSWER_MS,
+                **patience,
             )
         except (PyMongoError, ValueError):
             raise SourceError("the address is none of MongoDB: mongodb://user:password@host/database") from None
