@@ -18,7 +18,7 @@ MARKS: Mapping[str, frozenset[str]] = {
     "sql_only": frozenset({"sqlite", "postgresql"}),
 }
 KINDS: Mapping[str, str] = {
-    "file": "SQLite is a file of ours, which can be locked or full; a server's disk is the server's business",
+    "file": "SQLite is a file of ours, which can be locked, full or copied; a server's disk is the server's business",
     "connection": "a connection that is cut or silent: SQLite has none, and the tests' proxy speaks MongoDB's language",
     "statements": "something is done between two SQL statements of one call; MongoDB's backend shows none to Django",
     "one transaction": "moves stand in one transaction on SQL and leave nothing half done; MongoDB goes page by page",

@@ -20,7 +20,7 @@ from dataunion.sync import engine
 from tests.dataunion.work import hand_in
 from tests.deploy.containers import ROOT
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_only]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_only("file")]
 
 
 def back_up(database: Path, copy: Path) -> None:
