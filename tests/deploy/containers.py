@@ -146,11 +146,12 @@ class Deployment:
     def signal(self, name: str, which: signal.Signals, number: int = 1) -> None:
         self._running[f"{name}-{number}"].send_signal(which)
 
-    def stop(self, name: str, number: int = 1) -> int:
-        """SIGTERM, as `docker compose stop` sends it; return the status with which it ended."""
-        process = self._running.pop(f"{name}-{number}")
-        process.terminate()
-        return process.wait(_END_S)
+    def stop(self, *containers: tuple[str, int]) -> dict[tuple[str, int], int]:
+        """SIGTERM to each, as `docker compose stop` sends it; return the statuses with which they ended."""
+        processes = {container: self._running.pop("{}-{}".format(*container)) for container in containers}
+        for process in processes.values():
+            process.terminate()
+        return {container: process.wait(_END_S) for container, process in processes.items()}
 
     def end(self) -> None:
         """End all that run."""
