@@ -19,17 +19,20 @@ from tests.postgresql import create_database
 def own_database(name: str, folder: Path) -> Iterator[str]:
     """Have this process look at a database of this name, in the same server or in the folder; give its address."""
     before = settings.DATABASES["default"]["NAME"]
-    path = folder / f"{name}.sqlite3"
-    if connection.vendor == "sqlite":
-        url = f"sqlite:///{path}"
-    else:
-        url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
     if connection.vendor == "postgresql":
         create_database(os.environ["DATABASE_URL"], name)
-    connect_to(str(path) if connection.vendor == "sqlite" else name)
+    connect_to(str(folder / f"{name}.sqlite3") if connection.vendor == "sqlite" else name)
     call_command("migrate", verbosity=0)
-    yield url
+    yield address()
     connect_to(before)
+
+
+def address() -> str:
+    """Return the address of the database that this process looks at, for another process' DATABASE_URL."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
 
 
 def connect_to(name: str) -> None:

@@ -29,6 +29,7 @@ KINDS: Mapping[str, str] = {
 # Tests that run everywhere and assert, or arrange, something else on one database: by their file.
 OTHERWISE: Mapping[str, tuple[str, ...]] = {
     "tests/dataunion/sync/test_dispatch.py": ("one transaction",),
+    "tests/dataunion/test_doctor.py": ("file",),
     "tests/dataunion/test_mongodb_traps.py": ("backend",),
     "tests/dataunion/test_retries.py": ("one transaction",),
     "tests/faults/test_bulk_retry.py": ("one transaction", "pace"),

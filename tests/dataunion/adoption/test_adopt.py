@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 
 from dataunion import reconcile, stats, vault
 from dataunion.clock import db_now
 from dataunion.models import PAYLOADS, DataUnion, Partner, RemoteRef, SyncAttempt, SyncJob
+from tests.database import address
 from tests.dataunion.adoption.old_deployment import (
     DAMAGED,
     DATABASE,
@@ -153,12 +152,7 @@ def test_a_deployment_in_every_state_comes_in_with_the_state_it_has(uri: str, ex
 
 def command(uri: str) -> subprocess.Popen[bytes]:
     """Start the real command on this test's database."""
-    name = connection.settings_dict["NAME"]
-    if connection.vendor == "mongodb":
-        url = urlsplit(connection.settings_dict["HOST"])._replace(path=f"/{name}").geturl()
-    else:
-        url = f"sqlite:///{name}"
-    env = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    env = {**os.environ, "DATABASE_URL": address(), "DJANGO_SETTINGS_MODULE": "tests.settings"}
     arguments = [sys.executable, "manage.py", "adopt_mongoose", "--uri", uri, "--watch", "0.1"]
     return subprocess.Popen(arguments, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
