@@ -67,7 +67,9 @@ class Source:
     """An open old database. Every method raises SourceError."""
 
     def __init__(self, uri: str) -> None:
-        patience = {} if "serverselectiontimeoutms" in uri.lower() else {"serverSelectionTimeoutMS": _ANSWER_MS}
+        patience: dict[str, Any] = (
+            {} if "serverselectiontimeoutms" in uri.lower() else {"serverSelectionTimeoutMS": _ANSWER_MS}
+        )
         try:
             self._client: MongoClient[RawBSONDocument] = MongoClient(
                 uri,
