@@ -48,8 +48,8 @@ def facts() -> dict[str, Any]:
 PARTS: list[Callable[[SyncJob], None]] = [
     lambda job: None,
     lambda job: publication._publish_entry(job, db_now()),
-    lambda job: publication._insert_missing(SyncAttempt, [a for a in [publication._attempt(job, db_now())] if a]),
-    lambda job: publication._insert_missing(RemoteRef, publication._refs(job)),
+    lambda job: publication.insert_missing(SyncAttempt, [a for a in [publication._attempt(job, db_now())] if a]),
+    lambda job: publication.insert_missing(RemoteRef, publication._refs(job)),
 ]
 
 
