@@ -16,10 +16,12 @@ MARKS: Mapping[str, frozenset[str]] = {
     "sqlite_only": frozenset({"sqlite"}),
     "mongodb_only": frozenset({"mongodb"}),
     "sql_only": frozenset({"sqlite", "postgresql"}),
+    "server_only": frozenset({"mongodb", "postgresql"}),
 }
 KINDS: Mapping[str, str] = {
     "file": "SQLite is a file of ours, which can be locked, full or copied; a server's disk is the server's business",
-    "connection": "a connection that is cut or silent: SQLite has none, and the tests' proxy speaks MongoDB's language",
+    "connection": "only a server's connection can be cut, and only a server be away",
+    "silence": "MongoDB's driver leaves a silent server after socketTimeoutMS; PostgreSQL's leaves that to TCP",
     "statements": "something is done between two SQL statements of one call; MongoDB's backend shows none to Django",
     "one transaction": "moves stand in one transaction on SQL and leave nothing half done; MongoDB goes page by page",
     "backend": "a trap that only MongoDB's backend has",
@@ -35,6 +37,7 @@ OTHERWISE: Mapping[str, tuple[str, ...]] = {
     "tests/faults/test_bulk_retry.py": ("one transaction", "pace"),
     "tests/faults/test_contention.py": ("pace",),
     "tests/faults/test_crashes.py": ("one transaction",),
+    "tests/faults/test_database_away.py": ("connection",),
     "tests/faults/test_interleavings.py": ("one transaction", "pace"),
     "tests/faults/test_kills.py": ("one transaction",),
     "tests/faults/test_versions.py": ("columns",),

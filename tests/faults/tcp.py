@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback before a MongoDB: it cuts, swallows and keeps back, as it is told."""
+"""A TCP proxy on loopback before a MongoDB or a PostgreSQL: it cuts, swallows and keeps back, as it is told."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import bson
 _HEADER = struct.Struct("<iiii")
 _OP_MSG = 2013
 _SECTION = 16 + 4 + 1  # header, flags, kind of the first section
-WRITES = frozenset({"insert", "update", "delete", "findAndModify"})
+WRITES = frozenset({"insert", "update", "delete", "findAndModify", "commit"})
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Proxy:
         upstream.settimeout(None)
         self._open |= {client, upstream}
         try:
-            while (message := _read_message(client)) is not None and self._pass_on(message, client, upstream):
+            while (message := self._request(client)) is not None and self._pass_on(message, client, upstream):
                 pass
         except OSError:
             pass
@@ -106,17 +106,33 @@ class Proxy:
         time.sleep(self.delay_s)
         while self.black_hole:
             time.sleep(0.05)
-        cut = self._take(_command(message))
+        cut = self._take(self._command(message))
         if cut is None or cut.after:
             upstream.sendall(message)
-            answer = _read_message(upstream)
-            while cut is None and answer is not None:
-                client.sendall(answer)
-                if not _has_more(answer):
-                    return True
-                answer = _read_message(upstream)
+            for answer in self._answers(message, upstream):
+                if cut is None:
+                    client.sendall(answer)
+            if cut is None:
+                return True
         self._reset(client)
         return False
+
+    # what a message is
+
+    def _request(self, client: socket.socket) -> bytes | None:
+        return _read_message(client)
+
+    def _answers(self, message: bytes, upstream: socket.socket) -> Iterator[bytes]:
+        more = True
+        while more:
+            answer = _read_message(upstream)
+            if answer is None:
+                raise ConnectionError
+            more = _has_more(answer)
+            yield answer
+
+    def _command(self, message: bytes) -> str:
+        return _command(message)
 
     def _take(self, command: str) -> Cut | None:
         with self._lock:
@@ -173,10 +189,45 @@ def _has_more(message: bytes) -> bool:
     return kind == _OP_MSG and bool(struct.unpack_from("<I", message, _HEADER.size)[0] & more_to_come)
 
 
+class PostgresProxy(Proxy):
+    """The same before a PostgreSQL: each statement of Django's is a message of kind Q, answered until Z."""
+
+    def _request(self, client: socket.socket) -> bytes | None:
+        first = _read(client, 1)  # the first messages of all have no kind and begin with their size
+        kind, begun = (b"", first) if first == b"\0" else (first, b"")
+        return None if first is None else _read_sized(client, kind or b"", begun or b"")
+
+    def _answers(self, message: bytes, upstream: socket.socket) -> Iterator[bytes]:
+        if len(message) == 8 and message[:1] == b"\0":  # whether it can be encrypted: one letter says
+            yield _all(_read(upstream, 1))
+        elif message[:1] in b"\0QS":
+            answer = b""
+            while answer[:1] != b"Z":
+                answer = _all(_read_sized(upstream, _all(_read(upstream, 1)), b""))
+                yield answer
+
+    def _command(self, message: bytes) -> str:
+        """Return the first word of a statement."""
+        return message[5:].split(None, 1)[0].decode().lower() if message[:1] == b"Q" else ""
+
+
+def _read_sized(source: socket.socket, kind: bytes, begun: bytes) -> bytes | None:
+    """Read the rest of a message of PostgreSQL's whose kind was read, and perhaps the beginning of its size."""
+    size = begun + _all(_read(source, 4 - len(begun)))
+    rest = _read(source, int.from_bytes(size) - 4)
+    return None if rest is None else kind + size + rest
+
+
+def _all(found: bytes | None) -> bytes:
+    if found is None:
+        raise ConnectionError
+    return found
+
+
 @contextmanager
-def proxied(target: tuple[str, int]) -> Iterator[Proxy]:
+def proxied(target: tuple[str, int], kind: type[Proxy] = Proxy) -> Iterator[Proxy]:
     """Give a proxy before `target`, gone afterwards."""
-    proxy = Proxy(target)
+    proxy = kind(target)
     try:
         yield proxy
     finally:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.test import override_settings
 
 from dataunion import claims, reports, retries
@@ -85,6 +85,7 @@ def survive(act: Callable[[], Any]) -> Any:
     try:
         return act()
     except DatabaseError:
+        connection.close_if_unusable_or_obsolete()  # as before the next task or request
         return None
 
 

@@ -21,7 +21,7 @@ from dataunion.models import DataUnion, HealthData, SyncAttempt, SyncJob
 from dataunion.sync import engine
 from tests.faults.elapse import elapse
 from tests.faults.oracle import MARKER
-from tests.faults.tcp import Cut, Proxy, proxied
+from tests.faults.tcp import Cut, PostgresProxy, Proxy, proxied
 from tests.faults.test_database import PARTNER, hand_in, settle_and_check, survive
 from tests.faults.union import Union
 from tests.flows.house import LEASE_S, TICK_S, House, eventually
@@ -37,6 +37,7 @@ def hand_in_by_rest(key: str, data_id: str = "one", **payload: Any) -> Any:
     data = {"note": MARKER, **payload}
     body = {"user_hash": "user-1", "data_type": "health", "data_id": data_id, "payload": data}
     headers = {"Authorization": f"Bearer {key}"}
+    connection.close_if_unusable_or_obsolete()  # as at each request's start, which Django's test client leaves out
     return Client(headers=headers).post("/api/v1/records", json.dumps(body), content_type="application/json")
 
 
@@ -114,30 +115,50 @@ def test_processes_live_through_a_lock_longer_than_their_patience_and_their_leas
     union.check(logs=[house.logs])
 
 
-# --- MongoDB
+# --- a server
+
+
+@contextmanager
+def before(url: str) -> Iterator[Proxy]:
+    """Give a proxy before the server at this address."""
+    parts = urlsplit(url)
+    kind = PostgresProxy if parts.scheme == "postgresql" else Proxy
+    with proxied((str(parts.hostname), int(parts.port or 27017)), kind) as proxy:
+        yield proxy
 
 
 @pytest.fixture
 def proxy(database: str) -> Iterator[Proxy]:
     """Give a proxy through which this process reaches its database."""
-    before = connection.settings_dict["HOST"]
-    parts = urlsplit(before)
-    with proxied((str(parts.hostname), int(parts.port or 27017))) as proxy:
-        go_by(with_port(before, proxy) + "&serverSelectionTimeoutMS=1000")
+    if connection.vendor != "mongodb":
+        kept = connection.settings_dict["PORT"]
+        with before(database) as proxy:
+            go_by(proxy.address[1])
+            yield proxy
+            go_by(kept)
+        return
+    url = connection.settings_dict["HOST"]
+    with before(url) as proxy:
+        go_by(with_port(url, proxy) + "&serverSelectionTimeoutMS=1000")
         yield proxy
-        go_by(before)
+        go_by(url)
 
 
 def with_port(url: str, proxy: Proxy) -> str:
     """Return the database's address at the proxy."""
-    return urlsplit(url)._replace(netloc=f"127.0.0.1:{proxy.address[1]}").geturl()
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{proxy.address[1]}").geturl()
 
 
-def go_by(url: str) -> None:
-    """Reach the database at this address from now on."""
+def go_by(place: str | int) -> None:
+    """Reach MongoDB at this address from now on, or PostgreSQL at this port."""
     connection.ensure_connection()
-    connection.close_pool()
-    connection.settings_dict["HOST"] = url
+    if connection.vendor == "mongodb":
+        connection.close_pool()
+        connection.settings_dict["HOST"] = place
+    else:
+        connection.close()
+        connection.settings_dict["PORT"] = place
 
 
 @pytest.mark.mongodb_only("connection")
@@ -158,7 +179,7 @@ def test_a_connection_cut_in_a_write_is_one_record_and_one_object(proxy: Proxy, 
     settle_and_check(count)
 
 
-@pytest.mark.mongodb_only("connection")
+@pytest.mark.server_only("connection")
 def test_a_server_that_was_away_is_found_again_within_ten_seconds(
     proxy: Proxy, record_property: Callable[[str, object], None]
 ) -> None:
@@ -175,12 +196,11 @@ def test_a_server_that_was_away_is_found_again_within_ten_seconds(
     assert hand_in_by_rest(key).status_code == 200
 
 
-@pytest.mark.mongodb_only("connection")
+@pytest.mark.server_only("connection")
 def test_processes_live_through_a_server_that_is_away(
     house: House, union: Union, sandboxes: Sandboxes, database: str, record_property: Callable[[str, object], None]
 ) -> None:
-    parts = urlsplit(database)
-    with proxied((str(parts.hostname), int(parts.port or 27017))) as proxy:
+    with before(database) as proxy:
         house.start("beat")
         house.start("all", env={"DATABASE_URL": with_port(database, proxy)})
         sandboxes.arm_s3("put_hold", seconds=1)
@@ -200,7 +220,7 @@ def test_processes_live_through_a_server_that_is_away(
     union.check(logs=[house.logs])
 
 
-@pytest.mark.mongodb_only("connection")
+@pytest.mark.mongodb_only("silence")
 def test_a_server_that_keeps_silent_keeps_nobody_for_ever(proxy: Proxy) -> None:
     key = access.make_key(name="service", scopes=["admin"])[1]
     go_by(connection.settings_dict["HOST"] + "&socketTimeoutMS=500")
