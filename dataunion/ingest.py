@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from dataunion import claims, payloads, roster, vault
 from dataunion.clock import db_now
@@ -340,7 +341,8 @@ def _payload_row(record: DataUnion, new: NewRecord, payload: bytes) -> Payload:
 def _attach(record: DataUnion, new: NewRecord) -> None:
     """Give an existing record its data, or see that it is the same. Raises ConflictError."""
     payload = new.payload or b""
-    stored = PAYLOADS[new.data_type]._default_manager.filter(pk=record.pk).values_list("digest", flat=True).first()
+    rows = PAYLOADS[new.data_type]._default_manager.filter(pk=record.pk)
+    stored = rows.values_list("digest", flat=True).first()
     if stored is None:
         try:
             with transaction.atomic():
@@ -349,7 +351,16 @@ def _attach(record: DataUnion, new: NewRecord) -> None:
             _attach(record, new)
             return
         claims.bring_forward([record.pk], list(record.partners), db_now())
-    elif stored != vault.content_digest(payload):
+    elif stored == vault.content_digest(payload):
+        _keep_here(record, rows, payload)
+    else:
         raise ConflictError(
             "other content is already stored under this user_hash, data_type and data_id; use a new data_id"
         )
+
+
+def _keep_here(record: DataUnion, rows: QuerySet[Payload], payload: bytes) -> None:
+    """Store data that was kept elsewhere until now: whoever hands it in may do so because it is gone there."""
+    sealed = vault.seal(payload, rows.model._meta.db_table, record.pk)
+    if rows.filter(payload=payloads.ELSEWHERE).update(payload=sealed):
+        claims.bring_forward([record.pk], list(record.partners), db_now())

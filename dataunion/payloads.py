@@ -7,19 +7,22 @@ a record's key encrypts one message only, so that data which has changed since i
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
 from dataunion import vault
 from dataunion.conf import conf
-from dataunion.loaders.base import Loaded, LoaderError, Reference, StoreAwayError
+from dataunion.loaders.base import Loaded, Loader, LoaderError, Reference, StoreAwayError
 from dataunion.loaders.registry import find_loader
 from dataunion.models import PAYLOADS, DataUnion, Payload
 from dataunion.publication import insert_missing
 
 log = logging.getLogger(__name__)
+_QUIET_S = 30.0  # a store that is away is left alone for so long, or every chunk would wait for it
+_away: dict[str, tuple[float, StoreAwayError]] = {}  # by data type; only spares time, so that losing it is harmless
 ELSEWHERE = b""  # `payload` of a row whose bytes the loader has
 
 
@@ -64,15 +67,18 @@ def make_row(record: DataUnion, payload: bytes, facts: Facts, *, stored: bytes |
     )
 
 
-def find_facts(records: Iterable[DataUnion]) -> dict[UUID, Facts | Trouble]:
-    """Return what is known of each record's data, or why that cannot be told; none where it has not come yet."""
+def find_facts(records: Iterable[DataUnion], wanted: Collection[UUID]) -> dict[UUID, Facts | Trouble]:
+    """Return what is known of each record's data, or why that cannot be told; none where it has not come yet.
+
+    Only for the records in `wanted` is a loader asked.
+    """
     found: dict[UUID, Facts | Trouble] = {}
     for data_type, group in _by_type(records):
         rows = PAYLOADS[data_type]._default_manager.filter(pk__in=[record.pk for record in group])
         for pk, schema_name, recorded_at, owner in rows.values_list("pk", "schema_name", "recorded_at", "owner"):
             found[pk] = Facts(schema_name=schema_name, recorded_at=recorded_at, owner=owner)
         if is_elsewhere(data_type):
-            found |= _look_elsewhere([record for record in group if record.pk not in found])
+            found |= _look_elsewhere([record for record in group if record.pk in wanted and record.pk not in found])
     return found
 
 
@@ -126,24 +132,51 @@ def _read_elsewhere(records: list[DataUnion], digests: Mapping[UUID, str]) -> di
 
 
 def _load(records: list[DataUnion]) -> dict[DataUnion, Loaded | Trouble]:
-    loader = find_loader(records[0].data_type) if records else None
+    if not records:
+        return {}
+    data_type = records[0].data_type
+    loader = find_loader(data_type)
     if loader is None:
         return {}
+    quiet_until, away = _away.get(data_type, (0.0, None))
+    if away is not None and time.monotonic() < quiet_until:
+        return dict.fromkeys(records, away)
     references = {Reference(record.user_hash, record.data_id): record for record in records}
+    found = _ask(loader, list(references))
+    for trouble in found.values():
+        if isinstance(trouble, StoreAwayError):
+            _away[data_type] = (time.monotonic() + _QUIET_S, trouble)
+            log.warning("loader.away", extra={"data_type": data_type, "cause": str(trouble)})
+            break
+    return {references[reference]: _judge(loaded) for reference, loaded in found.items() if reference in references}
+
+
+def forget_away() -> None:
+    """Ask every store again, also one that was away a moment ago."""
+    _away.clear()
+
+
+def _ask(loader: Loader, references: Sequence[Reference]) -> Mapping[Reference, Loaded | LoaderError | StoreAwayError]:
+    """Ask a loader. Its bug must not take other records' work down, so that it is asked again one by one."""
     try:
-        found = loader.load(list(references))
+        return dict(loader.load(references))
     except StoreAwayError as error:
-        return dict.fromkeys(records, error)
-    except Exception as error:  # a loader is a deployment's own: its bug must not take other records' work down
+        return dict.fromkeys(references, error)
+    except Exception as error:
         bug = type(error).__name__
-        log.error("loader.bug", extra={"data_type": records[0].data_type, "type": bug, "loader": type(loader).__name__})
-        return dict.fromkeys(records, StoreAwayError(f"its loader failed, {bug}"))
-    return {references[reference]: _judge(loaded) for reference, loaded in found.items()}
+    if len(references) > 1:
+        return {key: found for one in references for key, found in _ask(loader, [one]).items()}
+    log.error("loader.bug", extra={"type": bug, "loader": type(loader).__name__})
+    return dict.fromkeys(references, LoaderError(f"its loader failed, {bug}"))
 
 
-def _judge(loaded: Loaded | LoaderError) -> Loaded | PayloadError:
+def _judge(loaded: object) -> Loaded | Trouble:
+    if isinstance(loaded, StoreAwayError):
+        return loaded
     if isinstance(loaded, LoaderError):
         return PayloadError(f"its data cannot be used: {loaded}")
+    if not (isinstance(loaded, Loaded) and isinstance(loaded.payload, bytes)):
+        return PayloadError("its data cannot be used: the loader gave something else than bytes")
     limit = conf().ingest_max_payload_bytes
     if len(loaded.payload) > limit:
         return PayloadError(f"its data has {len(loaded.payload)} bytes; the limit is {limit} bytes")

@@ -56,7 +56,7 @@ def read_some(limit: int) -> Iterator[tuple[bytes, tuple[object, ...]]]:
     """Yield some envelopes of every sealed column, of the newest and the oldest rows, with what they belong to."""
     for model, column, others, belongs_to in _columns():
         for row in _ends(model, limit, column, *others):
-            if row[column] is not None:
+            if row[column]:  # as in _turn_column
                 yield bytes(row[column]), belongs_to(model._meta.db_table, row)
     for row in _ends(DataUnion, limit, "partners"):
         for partner, entry in row["partners"].items():

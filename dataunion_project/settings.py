@@ -19,7 +19,7 @@ import structlog
 from django.core.exceptions import ImproperlyConfigured
 
 from dataunion.conf import Conf
-from dataunion.state import PARTNER_NAME_PATTERN
+from dataunion.state import PARTNER_NAME_PATTERN, DataType
 from dataunion_project.local import embedded_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -163,20 +163,26 @@ DATAUNION_TRACKING = _read("DATAUNION_TRACKING", "on or off", _flag, "on")
 _LOADER = "DATAUNION_LOADER_"
 
 
-def _loader(data_type: str) -> dict[str, Any]:
-    """Collect the options of a data type's loader: option `x_y` is DATAUNION_LOADER_HEALTH_X_Y (or …_FILE)."""
-    prefix = f"{_LOADER}{data_type.upper()}_"
-    names = {k.removesuffix("_FILE") for k in os.environ if k.startswith(prefix)}
-    options = {name.removeprefix(prefix).lower(): _read(name, "a value", str) for name in names}
-    return {"BACKEND": os.environ[prefix.rstrip("_")], "OPTIONS": options}
+def _loaders() -> dict[str, dict[str, Any]]:
+    """Collect each data type's loader; option `x_y` of health's is DATAUNION_LOADER_HEALTH_X_Y (or …_FILE)."""
+    given = {name for name in os.environ if name.startswith(_LOADER)}
+    found: dict[str, dict[str, Any]] = {}
+    for data_type in DataType:
+        variable = f"{_LOADER}{data_type.upper()}"
+        own = {name for name in given if name == variable or name.startswith(f"{variable}_")}
+        given -= own
+        names = {name.removesuffix("_FILE") for name in own} - {variable}
+        values = {name.removeprefix(f"{variable}_").lower(): _read(name, "a value", str, "") for name in names}
+        backend = _read(variable, "the dotted path of a loader", str, "")
+        options = {name: value for name, value in values.items() if value}
+        if backend or options:
+            found[data_type.value] = {"BACKEND": backend, "OPTIONS": options}
+    # What belongs to no type is kept under its name, for the check that tells of it.
+    return found | {name.removeprefix(_LOADER).lower(): {"BACKEND": "", "OPTIONS": {}} for name in given}
 
 
 # Data types whose data is kept elsewhere, and the dotted path of what reads it there.
-LOADERS = {
-    name.removeprefix(_LOADER).lower(): _loader(name.removeprefix(_LOADER))
-    for name, value in os.environ.items()
-    if value and name.startswith(_LOADER) and "_" not in name.removeprefix(_LOADER)
-}
+LOADERS = _loaders()
 
 INSTALLED_APPS = [
     "unfold",

@@ -18,6 +18,7 @@ from dataunion import roster
 from dataunion.adoption.documents import Reading, Reference, read_document, read_reference
 from dataunion.adoption.report import Report
 from dataunion.adoption.source import PAYLOADS, RECORDS, Found, Source
+from dataunion.conf import conf
 from dataunion.ingest import (
     IngestError,
     NewRecord,
@@ -232,10 +233,17 @@ class Adoption:
         try:
             if own[0].content is None:
                 raise LoaderError("its bytes are no valid BSON document")
-            return write_document(own[0].content)
+            return _bounded(write_document(own[0].content))
         except LoaderError as error:
             self.report.find(collection, own[0].name, f"{error}; the record comes in without payload")
             return None
+
+
+def _bounded(payload: bytes) -> bytes:
+    limit = conf().ingest_max_payload_bytes
+    if len(payload) > limit:
+        raise LoaderError(f"it has {len(payload)} bytes, and the limit is {limit}")
+    return payload
 
 
 def _owner(found: Found) -> str | None:

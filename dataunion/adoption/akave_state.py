@@ -16,6 +16,7 @@ from dataunion.adoption.sides import Kind, Side, unfinished
 from dataunion.state import Known, Status
 
 _RECORD_KEY = "0x([0-9a-f]{64}|[0-9a-f]{130})"
+LOST = "The old service stored this record, and its password is lost; a retry uploads it anew, beside the old object."
 _URL = r"https?://[^\s/?#@]+/[^\s#]+"
 
 
@@ -119,6 +120,7 @@ def read_akave(read: Reader, old: Old, place: Place | None) -> Side:
     if place is None or not place.record_key:
         if place is not None:
             read.note("retry_data.signature is missing, without which the object at Akave cannot be opened")
+            return unfinished(old.error_message or LOST)
         return unfinished(old.error_message)
     known = Known(error_message=old.error_message or None, saved={**saved, "adopted": True})
     return Side(kind=Kind.HALF_DONE, known=known)

@@ -1,6 +1,7 @@
 """The old database, read and never written: this is the only file of the room that knows pymongo.
 
-What it hands out are documents and counts. It asks by find and aggregate alone, of a secondary where there is one.
+What it hands out are documents and counts. It asks by find and aggregate alone, of the primary: another
+node may lag behind, and would look as if nothing changed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient, ReadPreference
+from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, PyMongoError
 
 RECORDS = "dataunions"
@@ -75,7 +76,6 @@ class Source:
                 uri,
                 document_class=RawBSONDocument,
                 appname="dataunion-adoption",
-                read_preference=ReadPreference.SECONDARY_PREFERRED,
                 retryWrites=False,
                 **patience,
             )

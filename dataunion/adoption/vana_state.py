@@ -55,6 +55,10 @@ class VanaState:
                 "The old service registered a file of this record, and did not keep its URL; a retry registers it anew."
             )
             return unfinished(message)
+        if self.registered and not (place and place.record_key):
+            return unfinished(
+                "The old service registered a file of this record, and its password is lost; a retry registers it anew."
+            )
         fixed = self._fixed(url)
         if not (self._began or fixed):
             return unfinished(self._old.error_message)

@@ -8,7 +8,7 @@ from functools import partial
 from django.db import DatabaseError, connection
 from pymongo.errors import PyMongoError
 
-from dataunion.diagnosis import broker, configuration, database, endpoints, indexes, keys, partners, upkeep
+from dataunion.diagnosis import broker, configuration, database, endpoints, indexes, keys, loaders, partners, upkeep
 from dataunion.diagnosis.findings import Finding, Level, problem
 
 NOT_LOOKED_AT = (
@@ -29,6 +29,7 @@ def examine(*, url: str = "", ask_partners: bool = False) -> Iterator[Finding]:
     parts: dict[str, Look] = {
         "indexes": indexes.look,
         "keys": keys.look,
+        "loaders": loaders.look,
         "tick": upkeep.look,
         "broker": broker.look,
         "partners": partial(partners.look, ask=ask_partners),

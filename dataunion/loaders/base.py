@@ -55,7 +55,8 @@ class Loader:
     def load(self, references: Sequence[Reference]) -> Mapping[Reference, Loaded | LoaderError]:
         """Return what the store holds of these; what is not there (yet) is left out.
 
-        Must answer within a third of the lease (15 s). Raises StoreAwayError when the store cannot be asked.
+        Must answer within a third of the lease. Raises StoreAwayError when the store cannot be asked; whatever else it
+        raises is asked for again one by one, and ends the guilty record's work.
         """
         raise NotImplementedError
 

@@ -21,7 +21,8 @@ _EXACT = 2**53  # below it every whole number is one that JavaScript holds
 def write_document(document: Mapping[str, Any]) -> bytes:
     """Return a document as JSON: keys in order, times in ISO 8601 (UTC, ms), ids in hex, bytes in base64.
 
-    `_id` and `__v` are left out. Raises LoaderError for what JSON has no form for.
+    `_id` and `__v` are left out. Raises LoaderError for what JSON has no form for: it names the field at the top, since
+    a key further down may be health data itself.
     """
     plain = {key: _plain(value, key) for key, value in document.items() if key not in _MONGOOSE}
     text = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -31,26 +32,26 @@ def write_document(document: Mapping[str, Any]) -> bytes:
         raise LoaderError("a text in it is no Unicode") from None
 
 
-def _plain(value: Any, path: str) -> Any:
+def _plain(value: Any, field: str) -> Any:
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
-        return _plain_float(value, path)
+        return _plain_float(value, field)
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner, f"{path}.{key}") for key, inner in value.items()}
+        return {str(key): _plain(inner, field) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_plain(inner, f"{path}[]") for inner in value]
-    return _plain_rare(value, path)
+        return [_plain(inner, field) for inner in value]
+    return _plain_rare(value, field)
 
 
-def _plain_float(value: float, path: str) -> int | float:
+def _plain_float(value: float, field: str) -> int | float:
     """Return a number as JavaScript writes it: whole ones without a fraction."""
     if not math.isfinite(value):
-        raise LoaderError(f"field {path} holds a number that JSON has no form for")
+        raise LoaderError(f"field {field} holds a number that JSON has no form for")
     return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
-def _plain_rare(value: Any, path: str) -> str:
+def _plain_rare(value: Any, field: str) -> str:
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=UTC)
         return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -59,5 +60,5 @@ def _plain_rare(value: Any, path: str) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, DatetimeMS):
-        raise LoaderError(f"field {path} holds a time outside the years 1 to 9999")
-    raise LoaderError(f"field {path} holds a {type(value).__name__}, which JSON has no form for")
+        raise LoaderError(f"field {field} holds a time outside the years 1 to 9999")
+    raise LoaderError(f"field {field} holds a {type(value).__name__}, which JSON has no form for")

@@ -70,7 +70,7 @@ class DataUnion(models.Model):
     def create_data_union(cls, *, user_hash: str, data_type: str, data_id: str) -> DataUnion:
         """Return the record of this reference, made and enrolled with every partner if there was none.
 
-        Raises ingest.InvalidRecordError.
+        Raises ingest.InvalidRecordError, and ingest.TrackingOffError where there is none and none is made now.
         """
         from dataunion.ingest import register_record
 

@@ -32,7 +32,7 @@ class Unready(NotReady):
 def build_items(jobs: Sequence[SyncJob], requires: Sequence[str]) -> dict[UUID, Item | Exception]:
     """Make an Item for each job, or say why it cannot go on; by job key."""
     records = DataUnion.objects.in_bulk([job.record_id for job in jobs])
-    data = find_facts(records.values())
+    data = find_facts(records.values(), {job.record_id for job in jobs if job.kind == PUSH})
     made: dict[UUID, Item | Exception] = {}
     for job in jobs:
         record = records.get(job.record_id)

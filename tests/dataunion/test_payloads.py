@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dataunion import vault
+from dataunion import payloads, vault
 from dataunion.ingest import ConflictError, register_record
 from dataunion.loaders.base import Loaded, LoaderError, StoreAwayError
-from dataunion.models import DataUnion, HealthData, SyncAttempt
+from dataunion.models import DataUnion, HealthData, SyncAttempt, SyncJob
 from dataunion.rotation import rotate
 from dataunion.state import Status
 from dataunion.sync import engine
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def shelf(settings: Any) -> Iterator[dict[str, Loaded | LoaderError]]:
     """Keep health data on the shelf."""
     settings.LOADERS = SHELF
-    ShelfLoader.shelf.clear()
-    ShelfLoader.trouble.clear()
+    ShelfLoader.reset()
+    payloads.forget_away()
     yield ShelfLoader.shelf
-    ShelfLoader.shelf.clear()
-    ShelfLoader.trouble.clear()
+    ShelfLoader.reset()
+    payloads.forget_away()
 
 
 def objects() -> list[bytes]:
@@ -113,10 +113,26 @@ def test_a_store_that_is_away_spends_no_attempt_and_is_asked_again_soon(shelf: d
     assert (job.status, job.attempts, SyncAttempt.objects.count()) == (Status.PENDING, 0, 0)
     assert 25 < seconds_to(job) <= 30
     ShelfLoader.trouble.clear()
+    payloads.forget_away()
     shelf["a"] = Loaded(payload=b"back")
     make_due(record)
     engine.push("akave")
     assert objects() == [b"back"]
+
+
+def test_a_store_that_is_away_is_left_alone_for_a_while_and_told_once(
+    shelf: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    hand_in("a", payload=None)
+    ShelfLoader.trouble.append(StoreAwayError("AutoReconnect"))
+
+    with caplog.at_level(logging.WARNING, logger="dataunion.payloads"):
+        engine.push("akave")
+        hand_in("b", payload=None)
+        engine.push("akave")
+
+    assert ShelfLoader.asked == 1
+    assert [line.message for line in caplog.records if line.name == "dataunion.payloads"] == ["loader.away"]
 
 
 def test_a_store_that_is_away_leaves_data_of_ours_alone(shelf: dict[str, Any]) -> None:
@@ -129,21 +145,62 @@ def test_a_store_that_is_away_leaves_data_of_ours_alone(shelf: dict[str, Any]) -
     assert objects() == [b"ours"]
 
 
-def test_a_bug_of_a_loader_stops_nobody_else_and_its_message_is_not_logged(
+def test_a_bug_of_a_loader_ends_the_guilty_records_work_and_its_message_is_not_logged(
     shelf: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    record = hand_in("theirs", payload=None)
-    hand_in("ours", payload=b"ours")
-    ShelfLoader.trouble.append(KeyError("pulse 61"))
+    guilty = hand_in("guilty", payload=None)
+    hand_in("neighbour", payload=None)
+    shelf["guilty"], shelf["neighbour"] = KeyError("pulse 61"), Loaded(payload=b"theirs")
 
     with caplog.at_level(logging.ERROR, logger="dataunion.payloads"):
         engine.push("akave")
 
-    assert objects() == [b"ours"]
-    assert job_of(record).status == Status.PENDING
+    assert objects() == [b"theirs"]
+    job = job_of(guilty)
+    assert (job.status, job.error_message) == (
+        Status.FAILED,
+        "akave: its data cannot be used: its loader failed, KeyError",
+    )
     [line] = [line for line in caplog.records if line.name == "dataunion.payloads"]
     assert line.message == "loader.bug"
     assert "pulse" not in str(vars(line))
+
+
+@pytest.mark.parametrize("nonsense", [None, "text", Loaded(payload="text")])  # type: ignore[arg-type]
+def test_what_a_loader_should_not_give_ends_its_records_work_only(shelf: dict[str, Any], nonsense: Any) -> None:
+    record = hand_in("a", payload=None)
+    hand_in("b", payload=b"ours")
+    shelf["a"] = nonsense
+
+    engine.push("akave")
+
+    assert objects() == [b"ours"]
+    assert job_of(record).error_message.endswith("the loader gave something else than bytes")
+
+
+def test_taking_back_asks_no_store(shelf: dict[str, Any]) -> None:
+    shelf["a"] = Loaded(payload=b"theirs")
+    record = hand_in(payload=None)
+    SyncJob.objects.filter(record=record, partner="akave").update(kind="revoke")
+
+    engine.push("akave")
+
+    assert (ShelfLoader.asked, HealthData.objects.count()) == (0, 0)
+
+
+def test_data_that_is_handed_in_after_it_was_lost_elsewhere_is_sent(shelf: dict[str, Any]) -> None:
+    shelf["a"] = Loaded(payload=b"theirs")
+    record = hand_in(payload=None)
+    service().plan("keys", TransientError("akave: keys: busy"))
+    engine.push("akave")
+    del shelf["a"]
+
+    register_record(user_hash="u1", data_type="health", data_id="a", payload=b"theirs")
+
+    assert vault.open_sealed(bytes(HealthData.objects.get().payload), "healthdata", record.pk) == b"theirs"
+    make_due(record)
+    engine.push("akave")
+    assert objects() == [b"theirs"]
 
 
 def test_data_that_cannot_be_used_fails_its_record_only(shelf: dict[str, Any]) -> None:

@@ -240,3 +240,40 @@ def test_processes_that_start_at_once_share_one_set_of_secrets(tmp_path: Path) -
 
     assert len(found) == 1
     assert "SECRET_KEY" in found.pop()
+
+
+# --- loaders
+
+
+def test_a_loader_and_its_options_come_from_variables_and_files_of_its_types_name(tmp_path: Path) -> None:
+    secret = tmp_path / "uri"
+    secret.write_text("mongodb://reader:hidden@old/union\n")
+
+    found, _ = load(
+        tmp_path,
+        "LOADERS",
+        DATAUNION_LOADER_HEALTH="dataunion.loaders.mongodb.MongoLoader",
+        DATAUNION_LOADER_HEALTH_URI_FILE=str(secret),
+        DATAUNION_LOADER_HEALTH_ID_FIELD="healthDataId",
+        DATAUNION_LOADER_HEALTH_USER_FIELD="",
+        **DEPLOYED,
+    )
+
+    options = {"uri": "mongodb://reader:hidden@old/union", "id_field": "healthDataId"}
+    assert found["LOADERS"] == {"health": {"BACKEND": "dataunion.loaders.mongodb.MongoLoader", "OPTIONS": options}}
+
+
+def test_an_option_without_its_loader_and_a_name_of_no_type_are_kept_to_be_told_of(tmp_path: Path) -> None:
+    found, _ = load(tmp_path, "LOADERS", DATAUNION_LOADER_CHECKIN_URI="x", DATAUNION_LOADER_SLEEP="y.Z", **DEPLOYED)
+
+    assert found["LOADERS"] == {
+        "checkin": {"BACKEND": "", "OPTIONS": {"uri": "x"}},
+        "sleep": {"BACKEND": "", "OPTIONS": {}},
+    }
+
+
+@pytest.mark.parametrize(("given", "tracks"), [("", True), ("on", True), ("off", False)])
+def test_tracking_is_on_unless_it_is_off(tmp_path: Path, given: str, tracks: bool) -> None:
+    found, _ = load(tmp_path, "DATAUNION_TRACKING", DATAUNION_TRACKING=given, **DEPLOYED)
+
+    assert found["DATAUNION_TRACKING"] is tracks

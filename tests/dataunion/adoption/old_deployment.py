@@ -228,7 +228,7 @@ DAMAGED = {
     "synced without place": State(_partners({"key": None, "url": None}, {}), problems=1),
     "a url that is none": State(_partners({"url": "javascript:1"}), problems=1),
     "registered without url": State(_partners({"url": None}, {"is_synced": False}), S, F, 1),
-    "no signature": State(_partners({"is_synced": False, "retry_data": None}), N, S, 1),
+    "no signature": State(_partners({"is_synced": False, "retry_data": None}), F, S, 1),
     "signature a number": State(_partners({"retry_data": {"signature": 1}}), problems=1),
     "made in the future": State(_set("createdAt", datetime(2999, 1, 1, tzinfo=UTC)), problems=1),
     "no payload": State(_nothing, problems=1, payloads=0),

@@ -279,9 +279,9 @@ def test_a_partner_that_is_off_here_takes_nothing_in(uri: str, old: dict[str, An
     assert "partners.vana is not taken in, since vana takes no health records here" in out
 
 
-@pytest.mark.parametrize("options", [(), ("--dry-run",)])
-def test_a_payload_over_the_limit_leaves_the_record_out(
-    uri: str, old: dict[str, Any], options: tuple[str, ...]
+@pytest.mark.parametrize(("options", "records"), [((), 1), (("--dry-run",), 0)])
+def test_a_payload_over_the_limit_stays_away_and_its_record_comes_in_with_its_state(
+    uri: str, old: dict[str, Any], options: tuple[str, ...], records: int
 ) -> None:
     before = photograph(uri)
 
@@ -289,6 +289,7 @@ def test_a_payload_over_the_limit_leaves_the_record_out(
         status, out, _ = adopt(uri, *options)
 
     assert status == 1
-    assert "the limit is 10 bytes; left out" in out
-    assert not DataUnion.objects.exists()
+    assert "and the limit is 10; the record comes in without payload" in out
+    assert [record.entry("akave").is_synced for record in DataUnion.objects.all()] == [True] * records
+    assert not HealthData.objects.exists()
     assert photograph(uri) == before

@@ -10,7 +10,7 @@ import pytest
 
 from partners.akave.encoding import decrypt, encrypt
 from partners.base import REVOKE, Item, Rewind, Verdict
-from partners.errors import MisconfiguredError
+from partners.errors import MisconfiguredError, PermanentError
 from partners.sandbox.control import Server
 from partners.sandbox.faults import Fault
 from partners.testing import run_steps
@@ -73,7 +73,14 @@ def test_an_object_that_is_gone_is_uploaded_anew_under_our_name(
 
 def test_a_missing_bucket_is_no_missing_object(make_partner: Make) -> None:
     with pytest.raises(MisconfiguredError, match="bucket elsewhere does not exist"):
-        make_partner().upload(adopted(bucket="elsewhere"))
+        make_partner(bucket_health="elsewhere").upload(adopted(bucket="elsewhere"))
+
+
+def test_a_bucket_that_is_none_of_ours_is_that_records_conflict_and_no_pause(make_partner: Make) -> None:
+    with pytest.raises(PermanentError, match="stored this record in cdn, which is none of our buckets") as caught:
+        make_partner().upload(adopted(bucket="cdn"))
+
+    assert caught.value.error_class == "conflict"
 
 
 def test_a_storage_in_trouble_says_nothing_of_the_object(make_partner: Make, s3: Server, bucket_client: Any) -> None:
