@@ -1,0 +1,87 @@
+"""How long a transaction waits for what, what it says meanwhile, and what stands in for one that is not wanted."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from partners.base import Rewind
+from partners.errors import NotReady
+from partners.testing import ask
+from partners.vana.transaction import LONGEST_PAUSE_S, TRANSFER_GAS, WAIT_AT_MOST_S, transfer_nothing
+from tests.partners.vana.test_transaction import look, sent
+from tests.partners.vana.world import World
+
+
+def test_what_waits_to_be_mined_says_so_and_is_looked_at_every_poll_for_hours(world: World) -> None:
+    partner, item, _ = sent(world)
+
+    waits = look(partner, item)
+
+    assert isinstance(waits, NotReady)
+    assert waits.message == "vana: register: the transaction waits to be mined"
+    assert (waits.after_s, waits.at_most_s) == (partner.settings.poll_s, WAIT_AT_MOST_S)
+
+
+def test_a_block_that_is_not_final_is_named(world: World) -> None:
+    partner, item, _ = sent(world)
+    world.node.mine()
+
+    waits = look(partner, item)
+
+    block = world.node.head.number
+    assert isinstance(waits, NotReady)
+    assert waits.message == f"vana: register: block {block} is not final yet"
+
+
+def test_gas_above_the_cap_is_told_in_gwei(world: World) -> None:
+    partner = world.partner(max_fee_gwei="0.5")
+    item = world.item()
+    item = world.save(item, partner.keys(item))
+
+    waits = look(partner, item, "prepare_register")
+
+    gwei = partner.client.head().base_fee_wei / 1_000_000_000
+    assert isinstance(waits, NotReady)
+    assert waits.message.startswith(f"vana: register: gas costs {gwei:g} gwei and more; waiting")
+
+
+@pytest.mark.parametrize(("reverts", "polls"), [(0, 2), (1, 4), (2, 8), (60, None)])
+def test_each_revert_is_looked_into_later_than_the_one_before(
+    world: World, caplog: pytest.LogCaptureFixture, reverts: int, polls: int | None
+) -> None:
+    partner = world.partner()
+    ledger = world.ledger(partner)
+    item = world.until(partner, world.item(), "prepare_register", ledger)
+    little = {**item.saved["register_tx"], "gas": 100_000, "reverts": reverts}
+    item = replace(item, saved={**item.saved, "register_tx": little})
+    item = world.until(partner, item, "send_register", ledger, first="sign_register")
+
+    with caplog.at_level(logging.WARNING, logger="partners.vana.transaction"):
+        back = world.answer(partner, "confirm_register", item)
+
+    assert isinstance(back, Rewind)
+    assert back.after_s == (partner.settings.poll_s * polls if polls else LONGEST_PAUSE_S)
+    assert back.changes["register_tx"] == {"generation": 1, "reverts": reverts + 1}
+    block = partner.client.head().number
+    [told] = [line.getMessage() for line in caplog.records if "reverted" in line.getMessage()]
+    assert told.startswith("vana register reverted in block ")
+    assert int(told.split()[5].rstrip(":")) <= block
+    assert told.endswith("no reason given, perhaps out of gas")
+
+
+def test_in_place_of_what_is_not_wanted_goes_nothing_to_the_signer_itself() -> None:
+    assert transfer_nothing("0xabc") == {"to": "0xabc", "data": "0x", "value": 0, "gas": TRANSFER_GAS}
+
+
+def test_a_registration_whose_url_has_moved_begins_anew_at_each_step(world: World) -> None:
+    partner, item, ledger = sent(world)
+    moved = replace(item.required["akave"], entry={**item.required["akave"].entry, "url": "https://o3.example/b/new"})
+    item = replace(item, required={"akave": moved})
+
+    answers = [look(partner, item, step) for step in ("prepare_register", "send_register", "confirm_register")]
+
+    assert answers == [Rewind(step="keys")] * 3
+    assert ask(partner, "sign_register", [item], ledger) == [{}]
