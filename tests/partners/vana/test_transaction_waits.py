@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from partners.base import Rewind
-from partners.errors import NotReady
+from partners.errors import NotReady, TransientError
 from partners.testing import ask
 from partners.vana.transaction import LONGEST_PAUSE_S, TRANSFER_GAS, WAIT_AT_MOST_S, transfer_nothing
+from tests.partners.vana.node import error, start_node
 from tests.partners.vana.test_transaction import look, sent
 from tests.partners.vana.world import World
 
@@ -85,3 +86,22 @@ def test_a_registration_whose_url_has_moved_begins_anew_at_each_step(world: Worl
 
     assert answers == [Rewind(step="keys")] * 3
     assert ask(partner, "sign_register", [item], ledger) == [{}]
+
+
+@pytest.mark.parametrize(("count", "passes"), [("0x0", False), ("0x1", True)])
+def test_a_refusal_matters_until_the_nonce_is_used(world: World, count: str, passes: bool) -> None:
+    _, item, _ = sent(world)
+    block = {"number": "0x50", "timestamp": "0x20", "baseFeePerGas": "0x1"}
+    told = {"eth_getBlockByNumber": block, "eth_blockNumber": "0x50", "eth_getTransactionCount": count}
+    node = start_node({**{k: {"result": v} for k, v in told.items()}, "eth_sendRawTransaction": error("exceeds limit")})
+    partner = world.partner(rpc_url=node.url)
+
+    answer = look(partner, item, "send_register")
+    node.stop()
+
+    assert item.saved["register_tx"]["nonce"] == 0
+    if passes:
+        assert answer == {"register_tx": {**item.saved["register_tx"], "sent_at": 0x50}}
+    else:
+        assert isinstance(answer, TransientError)
+        assert answer.code == "-32000"
