@@ -85,8 +85,14 @@ def survive(act: Callable[[], Any]) -> Any:
     try:
         return act()
     except DatabaseError:
-        connection.close_if_unusable_or_obsolete()  # as before the next task or request
+        leave_if_broken()
         return None
+
+
+def leave_if_broken() -> None:
+    """Let go of a connection that died, as Django does before the next task or request. One that lives is kept."""
+    if connection.errors_occurred and not connection.is_usable():
+        connection.close()
 
 
 def hand_in(data_id: str) -> DataUnion:

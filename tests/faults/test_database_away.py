@@ -22,7 +22,7 @@ from dataunion.sync import engine
 from tests.faults.elapse import elapse
 from tests.faults.oracle import MARKER
 from tests.faults.tcp import Cut, PostgresProxy, Proxy, proxied
-from tests.faults.test_database import PARTNER, hand_in, settle_and_check, survive
+from tests.faults.test_database import PARTNER, hand_in, leave_if_broken, settle_and_check, survive
 from tests.faults.union import Union
 from tests.flows.house import LEASE_S, TICK_S, House, eventually
 from tests.flows.sandboxes import Sandboxes
@@ -37,7 +37,7 @@ def hand_in_by_rest(key: str, data_id: str = "one", **payload: Any) -> Any:
     data = {"note": MARKER, **payload}
     body = {"user_hash": "user-1", "data_type": "health", "data_id": data_id, "payload": data}
     headers = {"Authorization": f"Bearer {key}"}
-    connection.close_if_unusable_or_obsolete()  # as at each request's start, which Django's test client leaves out
+    leave_if_broken()  # as at each request's start, which Django's test client leaves out
     return Client(headers=headers).post("/api/v1/records", json.dumps(body), content_type="application/json")
 
 
