@@ -72,15 +72,19 @@ def test_an_object_that_is_gone_is_uploaded_anew_under_our_name(
 
 
 def test_a_missing_bucket_is_no_missing_object(make_partner: Make) -> None:
-    with pytest.raises(MisconfiguredError, match="bucket elsewhere does not exist"):
+    with pytest.raises(MisconfiguredError, match="^akave: upload: bucket elsewhere does not exist"):
         make_partner(bucket_health="elsewhere").upload(adopted(bucket="elsewhere"))
 
 
 def test_a_bucket_that_is_none_of_ours_is_that_records_conflict_and_no_pause(make_partner: Make) -> None:
-    with pytest.raises(PermanentError, match="stored this record in cdn, which is none of our buckets") as caught:
+    with pytest.raises(PermanentError) as caught:
         make_partner().upload(adopted(bucket="cdn"))
 
     assert caught.value.error_class == "conflict"
+    assert caught.value.message == (
+        "akave: upload: the old service stored this record in cdn, which is none of our buckets; see whether it is "
+        "there, and report it as synced, or set bucket_health or bucket_checkin to it"
+    )
 
 
 def test_a_storage_in_trouble_says_nothing_of_the_object(make_partner: Make, s3: Server, bucket_client: Any) -> None:
