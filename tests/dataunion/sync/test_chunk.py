@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from dataunion import claims
 from dataunion.clock import db_now
-from dataunion.models import NEVER, DataUnion, SyncAttempt, SyncJob
+from dataunion.models import NEVER, DataUnion, Partner, Signer, SyncAttempt, SyncJob
 from dataunion.state import Status
 from dataunion.sync import engine
 from partners.errors import (
@@ -93,8 +94,10 @@ def test_a_step_for_many_is_called_once_for_the_chunk(settings: Any) -> None:
     assert SyncJob.objects.filter(partner="x").count() == 0
 
 
-@pytest.mark.parametrize("answers", [lambda items: {}, lambda items: 1 / 0])
-def test_a_step_for_many_that_breaks_fails_its_jobs(settings: Any, answers: Any) -> None:
+@pytest.mark.parametrize(
+    ("answers", "cause"), [(lambda items: {}, "KeyError in "), (lambda items: 1 / 0, "ZeroDivisionError in ")]
+)
+def test_a_step_for_many_that_breaks_fails_its_jobs(settings: Any, answers: Any, cause: str) -> None:
     settings.PARTNERS = partners_of(x="Many")
     hand_in()
     kept, adapters.Many.answers = adapters.Many.answers, answers
@@ -102,7 +105,9 @@ def test_a_step_for_many_that_breaks_fails_its_jobs(settings: Any, answers: Any)
     engine.push("x")
 
     adapters.Many.answers = kept
-    assert SyncJob.objects.values_list("status", "error_class").get(partner="x") == (Status.FAILED, "internal")
+    job = SyncJob.objects.get(partner="x")
+    assert (job.status, job.error_class) == (Status.FAILED, "internal")
+    assert job.error_message.startswith(f"Our own bug: {cause}")
 
 
 def test_what_a_step_answered_is_stored_before_the_next_begins() -> None:
@@ -155,14 +160,13 @@ def test_a_job_lost_before_its_error_is_told_keeps_the_new_owners_state() -> Non
     assert SyncAttempt.objects.count() == 0
 
 
-def test_leases_are_renewed_while_a_step_runs() -> None:
+def test_leases_are_renewed_before_they_end_while_a_step_runs() -> None:
     record = hand_in()
     leases: list[Any] = []
 
     def watch(item: Any) -> None:
         first = at_once(lambda: job_of(record).lease_until)[0]
-        deadline = at_once(db_now)[0] + timedelta(seconds=20)
-        while at_once(lambda: job_of(record).lease_until)[0] == first and at_once(db_now)[0] < deadline:
+        while at_once(lambda: job_of(record).lease_until)[0] == first and at_once(db_now)[0] < first:
             pass
         leases.extend([first, at_once(lambda: job_of(record).lease_until)[0]])
 
@@ -204,12 +208,12 @@ def test_a_job_that_waits_for_a_later_step_and_is_lost_takes_no_step() -> None:
     assert job_of(waiting).lease_token == "another"
 
 
-def test_a_job_that_is_lost_while_its_step_runs_takes_no_further_step() -> None:
-    hand_in("a")
-    lost = hand_in("b")
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_job_that_is_lost_while_its_step_runs_takes_no_further_step(name: str) -> None:
+    lost = {"a": hand_in("a"), "b": hand_in("b")}[name]
 
     def lose_the_other(item: Any) -> None:
-        if item.data_id == "b":
+        if item.data_id == name:
             return
         at_once(lambda: steal(job_of(lost)))
         mine = SyncJob.objects.filter(record_id=item.record_id, partner="akave")
@@ -224,10 +228,56 @@ def test_a_job_that_is_lost_while_its_step_runs_takes_no_further_step() -> None:
         engine.push("akave")
 
     assert job_of(lost).lease_token == "another"
-    assert service().called("confirm") == 1
+    assert (service().called("store"), service().called("confirm")) == (2, 1)
 
 
-def test_leases_of_jobs_that_wait_for_a_later_step_are_renewed() -> None:
+def test_the_signers_lease_is_renewed_while_a_step_runs(settings: Any) -> None:
+    settings.PARTNERS = partners_of(x="Signs")
+    hand_in()
+    leases: list[Any] = []
+
+    def watch(item: Any) -> None:
+        first = at_once(lambda: Signer.objects.get().lease_until)[0]
+        while at_once(lambda: Signer.objects.get().lease_until)[0] == first and at_once(db_now)[0] < first:
+            pass
+        leases.extend([first, at_once(lambda: Signer.objects.get().lease_until)[0]])
+
+    service("x").plan("keys", watch)
+
+    with settings_of(sync_lease_s=3.0):
+        engine.push("x")
+
+    assert leases[1] > leases[0]
+
+
+def test_others_learn_at_once_that_a_partner_wants_peace() -> None:
+    hand_in("a")
+    hand_in("b")
+    learnt: list[bool] = []
+    begun = threading.Event()
+
+    def look(item: Any) -> None:
+        if item.data_id == "a":
+            begun.wait(20)
+            raise TransientError("akave: store: HTTP 429", http_status=429, retry_after_s=60.0)
+        begun.set()
+        deadline = at_once(db_now)[0] + timedelta(seconds=10)  # a third of the lease is 15
+        while not (wants := at_once(wants_peace)[0]) and at_once(db_now)[0] < deadline:
+            pass
+        learnt.append(wants)
+
+    def wants_peace() -> bool:
+        return Partner.objects.get(name="akave").wants_peace(db_now())
+
+    service().plan("store", look, look)
+
+    engine.push("akave")
+
+    assert learnt == [True]
+
+
+@pytest.mark.parametrize(("lease_s", "is_renewed"), [(0.003, True), (45.0, False)])  # a third is over at each step
+def test_leases_of_jobs_that_wait_for_a_later_step_are_renewed_in_time(lease_s: float, is_renewed: bool) -> None:
     waiting = hand_in("b")
     service().plan("confirm", TransientError("akave: confirm: HTTP 503"))
     engine.push("akave")
@@ -237,10 +287,10 @@ def test_leases_of_jobs_that_wait_for_a_later_step_are_renewed() -> None:
     for step in ("keys", "store"):
         service().plan(step, lambda item: leases.append(at_once(lambda: job_of(waiting).lease_until)[0]), when="after")
 
-    with settings_of(sync_lease_s=0.003):  # a third of it is over at each step
+    with settings_of(sync_lease_s=lease_s):
         engine.push("akave")
 
-    assert leases[1] > leases[0]
+    assert (leases[1] > leases[0], leases[1] == leases[0]) == (is_renewed, not is_renewed)
     assert SyncJob.objects.filter(partner="akave").count() == 0
 
 
@@ -269,6 +319,10 @@ def test_an_answer_that_no_database_can_store_fails_its_own_job_only(settings: A
         Status.FAILED,
         "nonsense",
         odd.pk,
+    )
+    assert SyncAttempt.objects.values_list("step", "error_class").get(record=odd, outcome="permanent") == (
+        "finished",
+        "nonsense",
     )
     good.refresh_from_db()
     assert good.entry("x").is_synced
