@@ -128,6 +128,24 @@ def test_an_object_of_which_nobody_knows_when_it_was_uploaded_goes_again_at_once
     assert partner.confirm(make_item(saved={**drawn, "size": 9, "sha256": "none"})) == Rewind(step="upload")
 
 
+@pytest.mark.parametrize("body", [None, b"half"])
+def test_an_object_is_not_fetched_where_its_size_or_etag_says_enough(
+    make_partner: Make, bucket_client: Any, s3: Server, body: bytes | None
+) -> None:
+    partner = make_partner(clock=lambda: NOON)
+    item = uploaded(partner)
+    if body:
+        bucket_client.put_object(Bucket="health", Key=item.saved["key"], Body=body)
+
+    if body:
+        with pytest.raises(TransientError, match="holds other bytes"):
+            partner.confirm(item)
+    else:
+        assert partner.confirm(item) == {}
+
+    assert not [entry for entry in s3.log() if entry["key"] == item.saved["key"] and entry["method"] == "GET"]
+
+
 # --- which step an error names
 
 
