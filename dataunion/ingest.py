@@ -105,7 +105,7 @@ def register_records(news: Sequence[NewRecord]) -> list[Registered | IngestError
     rows = roster.find_active()
     refused = {n: error for n, new in enumerate(news) if (error := find_fault(new)) is not None}
     good = {n: new for n, new in enumerate(news) if n not in refused}
-    made = _create_unseen(good, rows) if len(good) > 1 else {}
+    made = _create_unseen(good, rows) if len(good) > 1 and settings.DATAUNION_TRACKING else {}
     results: list[Registered | IngestError] = []
     for n, new in enumerate(news):
         if n in refused:
@@ -169,8 +169,6 @@ def _create_unseen(news: Mapping[int, NewRecord], rows: Sequence[Partner]) -> di
     references = {_reference(new): n for n, new in reversed(list(news.items()))}
     for reference in find_registered(news.values()):
         references.pop(reference, None)
-    if not settings.DATAUNION_TRACKING:
-        return {}
     now = db_now()
     drafts = {n: _draft(news[n], rows, now) for n in references.values()}
     if not drafts or not _write(list(drafts.values())):

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from dataunion import vault
 from dataunion.conf import conf
@@ -22,7 +23,7 @@ from dataunion.publication import insert_missing
 
 log = logging.getLogger(__name__)
 _QUIET_S = 30.0  # a store that is away is left alone for so long, or every chunk would wait for it
-_away: dict[str, tuple[float, StoreAwayError]] = {}  # by data type; only spares time, so that losing it is harmless
+_away: WeakKeyDictionary[Loader, tuple[float, StoreAwayError]] = WeakKeyDictionary()  # only spares time
 ELSEWHERE = b""  # `payload` of a row whose bytes the loader has
 
 
@@ -138,22 +139,17 @@ def _load(records: list[DataUnion]) -> dict[DataUnion, Loaded | Trouble]:
     loader = find_loader(data_type)
     if loader is None:
         return {}
-    quiet_until, away = _away.get(data_type, (0.0, None))
+    quiet_until, away = _away.get(loader, (0.0, None))
     if away is not None and time.monotonic() < quiet_until:
         return dict.fromkeys(records, away)
     references = {Reference(record.user_hash, record.data_id): record for record in records}
     found = _ask(loader, list(references))
     for trouble in found.values():
         if isinstance(trouble, StoreAwayError):
-            _away[data_type] = (time.monotonic() + _QUIET_S, trouble)
+            _away[loader] = (time.monotonic() + _QUIET_S, trouble)
             log.warning("loader.away", extra={"data_type": data_type, "cause": str(trouble)})
             break
     return {references[reference]: _judge(loaded) for reference, loaded in found.items() if reference in references}
-
-
-def forget_away() -> None:
-    """Ask every store again, also one that was away a moment ago."""
-    _away.clear()
 
 
 def _ask(loader: Loader, references: Sequence[Reference]) -> Mapping[Reference, Loaded | LoaderError | StoreAwayError]:

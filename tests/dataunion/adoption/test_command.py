@@ -22,16 +22,11 @@ from dataunion.adoption.adopt import RISK, Adoption
 from dataunion.adoption.report import Report
 from dataunion.adoption.source import Found, Source, open_document
 from dataunion.models import DataUnion, HealthData, SyncJob
-from tests.dataunion.adoption.old_deployment import Maker, insert, photograph, serve_old
+from tests.dataunion.adoption.command import adopt
+from tests.dataunion.adoption.old_deployment import Maker, insert, photograph
 from tests.dataunion.work import set_partner, settings_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def uri() -> Iterator[str]:
-    with serve_old() as uri:
-        yield uri
 
 
 @pytest.fixture
@@ -41,15 +36,6 @@ def old(uri: str) -> dict[str, Any]:
     record, payload = next(one for one in made if one[0]["data_type"] == "health")
     insert(uri, dataunions=[record], healthdatas=[payload], checkins=[{"checkinId": "none"}])
     return record
-
-
-def adopt(uri: str, *options: str, watch: str = "0.1") -> tuple[int, str, str]:
-    out, err = StringIO(), StringIO()
-    try:
-        call_command("adopt_mongoose", "--uri", uri, "--watch", watch, *options, stdout=out, stderr=err)
-    except SystemExit as end:
-        return int(str(end.code)), out.getvalue(), err.getvalue()
-    return 0, out.getvalue(), err.getvalue()
 
 
 def write(uri: str, act: Callable[[Any], Any]) -> Any:

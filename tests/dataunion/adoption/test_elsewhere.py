@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
-from dataunion.loaders.base import Loader
-from dataunion.loaders.registry import find_loader
 from dataunion.models import DataUnion, HealthData, SyncJob
 from dataunion.sync import engine
 from partners.testing import FakePartner
-from tests.dataunion.adoption.old_deployment import Maker, insert, serve_old
+from tests.dataunion.adoption.command import adopt
+from tests.dataunion.adoption.old_deployment import Maker, insert
 from tests.dataunion.work import ago, service
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def uri() -> Iterator[str]:
-    with serve_old() as uri:
-        yield uri
 
 
 @pytest.fixture
@@ -38,26 +29,16 @@ def old(uri: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def loader(uri: str, settings: Any) -> Iterator[Loader]:
+def loader(uri: str, settings: Any) -> None:
     """Keep health data in the old collection."""
     options = {"uri": uri, "collection": "healthdatas", "id_field": "healthDataId"}
     settings.LOADERS = {"health": {"BACKEND": "dataunion.loaders.mongodb.MongoLoader", "OPTIONS": options}}
-    loader = find_loader("health")
-    assert loader is not None
-    yield loader
-    loader.close()
-
-
-def adopt(uri: str, *options: str) -> str:
-    out = StringIO()
-    call_command("adopt_mongoose", "--uri", uri, "--watch", "0.1", *options, stdout=out, stderr=StringIO())
-    return out.getvalue()
 
 
 def test_payloads_of_a_type_with_a_loader_are_not_copied_and_are_sent_from_where_they_are(
-    uri: str, old: dict[str, Any], loader: Loader
+    uri: str, old: dict[str, Any], loader: None
 ) -> None:
-    told = adopt(uri)
+    _, told, _ = adopt(uri)
 
     assert "health: 1 payloads of new records stay where the loader reads them." in told.splitlines()
     assert not HealthData.objects.exists()
@@ -76,4 +57,4 @@ def test_while_tracking_is_off_it_says_so_and_takes_nothing(uri: str, old: dict[
         adopt(uri)
 
     assert not DataUnion.objects.exists()
-    assert adopt(uri, "--dry-run").startswith("1 documents: 1 records would come in")
+    assert adopt(uri, "--dry-run")[1].startswith("1 documents: 1 records would come in")
