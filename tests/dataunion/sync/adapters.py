@@ -146,6 +146,11 @@ def refuse(record: Any, partner: str) -> str | None:
     return "The person withdrew the consent." if partner == "akave" else None
 
 
+def refuse_one(record: Any, partner: str) -> str | None:
+    """Be a gate that lets one record go nowhere."""
+    return "This person withdrew the consent." if record.data_id == "withdrawn" else None
+
+
 def allow(record: Any, partner: str) -> str | None:
     """Be a gate that says nothing."""
     return None

@@ -217,6 +217,18 @@ def test_a_gate_blocks_with_its_reason(settings: Any) -> None:
     assert DataUnion.objects.get().entry("vana").is_synced
 
 
+def test_a_gate_is_asked_about_each_record_by_itself(settings: Any) -> None:
+    settings.DATAUNION_SYNC_GATES = [f"{HERE}.refuse_one"]
+    refused, allowed = hand_in("withdrawn"), hand_in("given")
+
+    engine.push("akave")
+
+    job = job_of(refused)
+    assert (job.status, job.error_message) == (Status.BLOCKED, "This person withdrew the consent.")
+    assert {record_id for _, record_id in FakePartner.service("akave").calls} == {str(allowed.pk)}
+    assert DataUnion.objects.get(pk=allowed.pk).entry("akave").is_synced
+
+
 def test_a_gate_that_breaks_lets_nothing_through_and_shows_no_data(
     settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -361,3 +373,17 @@ def test_a_record_that_is_not_enrolled_with_the_required_partner_is_blocked(seco
         Status.BLOCKED,
         "second needs akave, and this record is not enrolled with it.",
     )
+
+
+def test_an_orphan_is_dropped_and_those_beside_it_are_let_go(settings: Any) -> None:
+    lost, waits = hand_in("lost"), hand_in("waits", payload=None)
+    DataUnion.objects.filter(pk=lost.pk).delete()
+    SyncJob.objects.update(created_at=ago(700))
+    SyncJob.objects.filter(record_id=lost.pk).update(due_at=ago(90))
+
+    engine.push("akave")
+
+    assert not SyncJob.objects.filter(record_id=lost.pk, partner="akave").exists()
+    job = job_of(waits)
+    assert (job.status, job.lease_token) == (Status.PENDING, "")
+    assert seconds_to(job) > 800

@@ -7,10 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from partners.base import Rewind
-from partners.errors import NotReady, TransientError
+from partners.base import REVOKE, Required, Rewind
+from partners.errors import NotReady, PermanentError, TransientError
 from partners.testing import ask
-from partners.vana.transaction import LONGEST_PAUSE_S, TRANSFER_GAS, WAIT_AT_MOST_S, transfer_nothing
+from partners.vana.transaction import (
+    DOUBTS,
+    LONGEST_PAUSE_S,
+    TRANSFER_GAS,
+    WAIT_AT_MOST_S,
+    doubt,
+    has_moved,
+    transfer_nothing,
+)
 from tests.partners.vana.node import error, start_node
 from tests.partners.vana.test_transaction import look, sent
 from tests.partners.vana.world import World
@@ -105,3 +113,55 @@ def test_a_refusal_matters_until_the_nonce_is_used(world: World, count: str, pas
     else:
         assert isinstance(answer, TransientError)
         assert answer.code == "-32000"
+
+
+def test_what_is_signed_already_is_not_prepared_again(world: World) -> None:
+    partner, item, _ = sent(world)
+
+    assert look(partner, item, "prepare_register") == {}
+
+
+def test_each_revert_asks_for_half_as_much_gas_again(world: World) -> None:
+    partner, item = world.partner(), world.item()
+    item = world.save(item, partner.keys(item))
+    once = look(partner, item, "prepare_register")["register_tx"]
+    twice = replace(item, saved={**item.saved, "register_tx": {"generation": 1, "reverts": 1}})
+
+    more = look(partner, twice, "prepare_register")["register_tx"]
+
+    factor = partner.settings.gas_factor
+    assert more["gas"] == int(once["gas"] / factor * (factor + 0.5))
+
+
+def test_what_is_signed_in_place_of_another_is_not_signed_again(world: World) -> None:
+    partner, item, ledger = sent(world, stuck_blocks="4")
+    world.node.mine(4, at_most=0)
+    back = look(partner, item)
+
+    [signed] = ask(partner, "sign_register", [world.save(item, back)], ledger)
+
+    assert back.changes["register_tx"]["again"] is True
+    assert "again" not in signed["register_tx"]
+
+
+def test_taking_back_goes_by_the_url_that_was_registered(world: World) -> None:
+    moved = Required(entry={"url": "https://o3.example/b/new"}, retry_data={})
+    item = replace(world.item(saved={"url": "https://o3.example/b/old"}), required={"akave": moved})
+
+    assert has_moved(item)
+    assert not has_moved(replace(item, kind=REVOKE))
+    assert not has_moved(replace(item, required={}))
+
+
+@pytest.mark.parametrize("doubts", [1, 2, 3, DOUBTS])
+def test_a_doubt_is_looked_into_later_each_time(world: World, doubts: int) -> None:
+    settings = world.partner().settings
+
+    back = doubt(PermanentError("no"), doubts, settings, "confirm_register", {"x": 1})
+
+    assert back == Rewind(step="confirm_register", changes={"x": 1}, after_s=settings.poll_s * 2**doubts)
+
+
+def test_after_so_many_doubts_it_is_believed(world: World) -> None:
+    with pytest.raises(PermanentError, match="^no$"):
+        doubt(PermanentError("no"), DOUBTS + 1, world.partner().settings, "confirm_register", {})
