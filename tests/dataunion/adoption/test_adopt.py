@@ -21,7 +21,6 @@ from tests.database import address
 from tests.dataunion.adoption.command import adopt
 from tests.dataunion.adoption.old_deployment import (
     DAMAGED,
-    DATABASE,
     LEFT_OUT,
     MARKER,
     SOUND,
@@ -34,7 +33,7 @@ from tests.dataunion.work import ago
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parents[3]
-COUNT, FEW = 5000, 1500
+COUNT = 5000
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +140,7 @@ def command(uri: str) -> subprocess.Popen[bytes]:
 def kill_at(uri: str, records: int) -> None:
     """Start the real command, and SIGKILL it once so many records are here."""
     running = command(uri)
-    give_up_at = time.monotonic() + 120
+    give_up_at = time.monotonic() + 600
     while DataUnion.objects.count() < records and time.monotonic() < give_up_at:
         time.sleep(0.005)
     assert running.poll() is None
@@ -158,21 +157,19 @@ def mend() -> None:
     assert set(found.repaired) <= {"job without record", "data without record"}
 
 
-def test_killed_in_the_middle_and_run_again_it_gives_the_same(uri: str) -> None:
-    small = uri.replace(DATABASE, "small_service")
-    expected = fill(small, count=FEW, seed=7)
-    before = photograph(small)
+def test_killed_in_the_middle_and_run_again_it_gives_the_same(uri: str, expected: Expected) -> None:
+    before = photograph(uri)
     for part in (0.1, 0.4, 0.8):
-        kill_at(small, int(part * expected.records))
+        kill_at(uri, int(part * expected.records))
     assert DataUnion.objects.count() < expected.records
 
-    assert command(small).wait(120) == 1
+    assert command(uri).wait(600) == 1
 
     mend()
     assert_counts(expected)
     killed = rows()
     for model in (SyncJob, RemoteRef, DataUnion, *PAYLOADS.values()):
         model._default_manager.all().delete()
-    assert adopt(small)[0] == 1
+    assert adopt(uri)[0] == 1
     assert rows() == killed
-    assert photograph(small) == before
+    assert photograph(uri) == before
