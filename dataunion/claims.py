@@ -21,6 +21,7 @@ from django.db import Error, IntegrityError, transaction
 from django.db.models import BinaryField, Case, F, Q, QuerySet, When
 
 from dataunion import gate, vault
+from dataunion.causes import name_cause
 from dataunion.conf import conf
 from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncAttempt, SyncJob, has_ended
 from dataunion.models.expressions import literal
@@ -183,6 +184,7 @@ _ENDED = (
     "outcome",
     "error_class",
     "error_message",
+    "cause",
     "changed_at",
 )
 
@@ -201,8 +203,10 @@ def _end(job: SyncJob, ending: Ending, now: datetime) -> None:
     if done:
         entry["synced_at" if job.kind == PUSH else "withdrawn_at"] = now.isoformat()
         job.error_class = job.error_message = ""
+        job.cause = None
     elif attempt is not None:
         job.error_class, job.error_message = attempt.error_class, attempt.error_message
+        job.cause = name_cause(attempt.error_message)
     if attempt is not None:
         job.runs = attempt.number
     entry["error_message"] = job.error_message or None
@@ -317,7 +321,7 @@ def make_job(record: DataUnion, partner: str, entry: PartnerEntry, *, trigger: s
     return None
 
 
-def reopen(jobs: QuerySet[SyncJob], *, trigger: str, priority: int, now: datetime) -> int:
+def reopen(jobs: QuerySet[SyncJob], *, trigger: str, priority: int, now: datetime, run: UUID | None = None) -> int:
     """Make failed and retrying jobs of this selection due now with a new budget; return how many."""
     return jobs.filter(status__in=REOPENABLE).update(
         status=Status.PENDING,
@@ -326,6 +330,7 @@ def reopen(jobs: QuerySet[SyncJob], *, trigger: str, priority: int, now: datetim
         crashes=0,
         waiting_since=None,
         trigger=trigger[:100],
+        run=run,
         priority=priority,
         changed_at=now,
     )

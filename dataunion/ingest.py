@@ -19,6 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from dataunion import claims, payloads, roster, vault
+from dataunion.causes import name_cause
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import PAYLOADS, DataUnion, Partner, Payload, RemoteRef, SyncJob
@@ -324,6 +325,7 @@ def _first_job(new: NewRecord, row: Partner, pk: UUID, now: datetime) -> SyncJob
         status=known.status,
         error_class="reported" if failed else "",
         error_message=known.error_message or "",
+        cause=name_cause(known.error_message) if known.error_message else None,
         saved=claims.seal_saved(pk, row.name, known.saved) if known.saved else None,
         due_at=now + timedelta(seconds=waits_s),
         created_at=now,

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dataunion import claims, roster, vault
+from dataunion.causes import name_cause
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import DataUnion, SyncJob
@@ -86,6 +87,7 @@ def _report_on_job(
         "outcome": _outcome(is_synced, error, now),
         "error_class": "reported" if error and not is_synced else "",
         "error_message": "" if is_synced else error or "",
+        "cause": name_cause(error) if error and not is_synced else None,
         "attempts": 0,
         "crashes": 0,
         "waiting_since": None,

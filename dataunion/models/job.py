@@ -8,6 +8,7 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
+from dataunion.causes import LONGEST
 from dataunion.conf import conf
 from dataunion.models._fields import Key
 from dataunion.models.record import DataUnion
@@ -93,6 +94,9 @@ class SyncJob(models.Model):
     outcome: models.JSONField[Any, Any] = models.JSONField(null=True)  # stored by a move until it is published
     error_class = models.CharField(max_length=20, default="", blank=True)
     error_message = models.TextField(default="", blank=True)
+    # What the message has in common with others'; NULL also where an older version wrote the row.
+    cause = models.CharField(max_length=LONGEST, null=True, blank=True)
+    run = models.UUIDField(null=True)  # the retry run that reopened it last
     created_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(default=timezone.now)
 
@@ -112,6 +116,7 @@ class SyncJob(models.Model):
             models.Index(fields=["record", "partner"], name="job_record"),
             models.Index(fields=["changed_at", "id"], name="job_changed"),
             models.Index(fields=["status", "changed_at", "id"], name="job_status"),
+            models.Index(fields=["run", "status"], name="job_run"),
         ]
 
     def __str__(self) -> str:

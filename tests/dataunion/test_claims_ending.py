@@ -70,6 +70,7 @@ def test_a_failure_is_told_in_job_entry_and_history(status: Status) -> None:
     stored = SyncJob.objects.get()
     assert (stored.status, stored.due_at, stored.attempts, stored.runs) == (status, due_at, 1, 1)
     assert (stored.error_class, stored.error_message) == ("transient", "akave: store: HTTP 503")
+    assert stored.cause == "akave: store: HTTP 503"
     assert (stored.outcome, stored.lease_token, stored.lease_until) == (None, "", NEVER)
     entry = DataUnion.objects.get().entry("akave")
     assert (entry.is_synced, entry.error_message, entry.synced_at) == (False, "akave: store: HTTP 503", None)

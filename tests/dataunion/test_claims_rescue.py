@@ -18,6 +18,7 @@ from tests.dataunion.work import FAILURE, ago, ahead, claim, done, expire, make_
 from tests.factories import SyncJobFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
+RUN = UUID("018f3c1e-9d2a-7c00-8000-0123456789ab")
 
 
 @pytest.fixture(autouse=True)
@@ -155,12 +156,12 @@ def test_reopen_makes_a_failure_due_now_with_a_new_budget(status: str) -> None:
     job = make_job(status=status, attempts=7, crashes=2, due_at=ahead(999), runs=9, fence=3, waiting_since=ago(5))
     now = db_now()
 
-    assert claims.reopen(SyncJob.objects.all(), trigger="ann" + "x" * 100, priority=1, now=now) == 1
+    assert claims.reopen(SyncJob.objects.all(), trigger="ann" + "x" * 100, priority=1, now=now, run=RUN) == 1
 
     stored = SyncJob.objects.get()
     assert (stored.status, stored.attempts, stored.crashes, stored.due_at) == (Status.PENDING, 0, 0, now)
     assert (stored.trigger, stored.priority, stored.runs, stored.fence) == ("ann" + "x" * 97, 1, 9, 3)
-    assert (stored.waiting_since, stored.changed_at) == (None, now)
+    assert (stored.waiting_since, stored.changed_at, stored.run) == (None, now, RUN)
     assert DataUnion.objects.get(pk=job.record_id).entry("akave").error_message == "akave: store: refused the object"
 
 

@@ -56,7 +56,7 @@ def test_what_is_half_done_goes_on_with_what_is_saved() -> None:
     assert (job.partner, job.status, job.fence, job.step) == ("vana", "pending", 1, "")
     assert job.due_at <= db_now()
     assert claims.open_saved(job) == {"fixed": {"iv": "00"}}
-    assert record.partners["vana"]["error_message"] == job.error_message == "timeout"
+    assert record.partners["vana"]["error_message"] == job.error_message == job.cause == "timeout"
     assert record.partners["vana"]["retry_data"] is None
 
 

@@ -124,6 +124,7 @@ def test_false_with_an_error_marks_open_work_as_failed() -> None:
 
     job = job_of(record)
     assert (job.status, job.error_class, job.error_message) == (Status.FAILED, "reported", "The bucket is gone.")
+    assert job.cause == "The bucket is gone."
     assert (job.lease_until, job.lease_token, job.outcome) == (NEVER, "", None)
     entry = record.entry("akave")
     assert (entry.is_synced, entry.error_message, entry.fence) == (False, "The bucket is gone.", job.fence)
@@ -138,6 +139,7 @@ def test_false_without_an_error_makes_open_work_due_now() -> None:
 
     job = job_of(record)
     assert (job.status, job.error_class, job.error_message, job.attempts) == (Status.PENDING, "", "", 0)
+    assert job.cause is None
     assert job.due_at <= db_now()
     assert record.entry("akave").error_message is None
     assert engine.push("akave") == 1
