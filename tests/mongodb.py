@@ -37,8 +37,8 @@ def serve() -> Iterator[str]:
             _await(server, port)
             yield f"mongodb://127.0.0.1:{port}/dataunion?directConnection=true"
         finally:
-            server.terminate()
-            server.wait(30)
+            server.kill()  # it keeps nothing, and on SIGTERM it waits for clients
+            server.wait()
 
 
 def _await(server: subprocess.Popen[bytes], port: int) -> None:
