@@ -6,7 +6,8 @@ import base64
 import os
 import tempfile
 
-_home = os.environ.setdefault("DATAUNION_VAR_DIR", tempfile.mkdtemp(prefix="dataunion-tests-"))
+_home = os.environ.get("DATAUNION_VAR_DIR") or tempfile.mkdtemp(prefix="dataunion-tests-")
+os.environ["DATAUNION_VAR_DIR"] = _home
 os.environ.setdefault("SECRET_KEY", "tests only " + "x" * 40)
 os.environ.setdefault("DATAUNION_VAULT_KEYS", base64.b64encode(bytes(32)).decode())
 os.environ.setdefault("DATAUNION_DIGEST_KEY", base64.b64encode(bytes(range(32))).decode())
