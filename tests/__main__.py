@@ -1,8 +1,8 @@
 """./run test: every test on SQLite, and every test that touches the database on the other databases as well.
 
-SQLite is in sight; beside it run the others, one after the other, since each leaves most of one core alone; then, with
-the machine to themselves, those that measure time. The matrix of faults is long: on another database than SQLite it
-runs where it is asked for, `./run test faults --db mongodb`.
+SQLite is in sight; beside it run the matrix of faults and the other databases, two runs at once, since each leaves
+most of one core alone; then, with the machine to themselves, those that measure time. The matrix is long: on another
+database than SQLite it runs where it is asked for, `./run test faults --db mongodb`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -31,6 +32,7 @@ SUITES = {
 SABOTAGE = "sabotage"
 DATABASES = ("sqlite", "mongodb", "postgresql")
 USUAL = DATABASES[:2]
+WITHOUT_FAULTS = ["--ignore=tests/faults"]
 NO_TESTS = 5  # pytest's status when nothing was left to run, as on MongoDB for tests that touch no database
 
 
@@ -51,8 +53,10 @@ def main(argv: list[str] | None = None) -> int:
         urls, missing = _serve(wanted, held)
         if missing and len(wanted) == 1:
             parser.error(missing[0])
-        runs = [Run(name, url, [*(paths or _everything(name)), *passed_on], home) for name, url in urls.items()]
-        failed = [run.database for run in runs if not run.is_green()] if len(runs) == 1 else _run_all(runs)
+        runs = [Run(name, url, [*(paths or WITHOUT_FAULTS), *passed_on], home) for name, url in urls.items()]
+        if not paths and runs[0].database == "sqlite":
+            runs[1:1] = [Run("sqlite", "", [*SUITES["faults"], *passed_on], home, what="faults")]
+        failed = [str(run) for run in runs if not run.is_green()] if len(runs) == 1 else _run_all(runs)
         if not paths and len(wanted) > 1 and not _is_covered(home):
             failed.append("coverage")
         tell_skipped(home / "skips", missing)
@@ -72,35 +76,39 @@ def _serve(wanted: Sequence[str], held: ExitStack) -> tuple[dict[str, str], list
     return urls, missing
 
 
-def _everything(database: str) -> list[str]:
-    """Return what `./run test` means on a database when it names nothing."""
-    return [] if database == "sqlite" else ["--ignore=tests/faults"]
-
-
 def _run_all(runs: Sequence[Run]) -> list[str]:
     """Run the first in sight and the others beside it; then, one by one, what measures time. Return what failed."""
-    failed = []
+    first, waiting, green = runs[0], deque(runs[1:]), {}
+
+    def work_off() -> None:
+        while True:
+            try:
+                run = waiting.popleft()
+            except IndexError:
+                return
+            green[run] = run.is_green_unseen("not alone")
+
     beside = ThreadPoolExecutor(max_workers=1)
     try:
-        hidden = [beside.submit(run.is_green_unseen, "not alone") for run in runs[1:]]
-        if not runs[0].is_green("not alone"):
-            failed.append(runs[0].database)
-        for run, green in zip(runs[1:], hidden, strict=True):
-            print(f"tests: waiting for those on {run.database}", flush=True)
-            if not green.result():
-                failed.append(run.database)
-            sys.stdout.write(run.output.read_text(errors="replace"))
+        hidden = beside.submit(work_off)
+        green[first] = first.is_green("not alone")
+        print("tests: waiting for those on " + ", ".join(str(run) for run in runs if run not in green), flush=True)
+        work_off()
+        hidden.result()
     finally:
-        beside.shutdown(cancel_futures=True)
-    return list(dict.fromkeys(failed + [run.database for run in runs if not run.is_green("alone")]))
+        waiting.clear()
+        beside.shutdown()
+    for run in runs[1:]:
+        sys.stdout.write(run.output.read_text(errors="replace"))
+    return [str(run) for run in runs if not (run.is_green("alone") and green[run])]
 
 
 class Run:
-    """The tests on one database."""
+    """Tests on one database: those that the arguments name, which `what` says in a word."""
 
-    def __init__(self, database: str, url: str, arguments: Sequence[str], home: Path) -> None:
-        self.database, self.output = database, home / f"{database}.log"
-        var = home / database
+    def __init__(self, database: str, url: str, arguments: Sequence[str], home: Path, what: str = "") -> None:
+        self.database, self._name = database, f"{database}, {what}" if what else database
+        self.output, var = home / f"{self._name}.log", home / self._name.replace(", ", "-")
         var.mkdir()
         self._env = {**_environment(home), "DATAUNION_VAR_DIR": str(var)}
         self._env["DATABASE_URL"] = url or f"sqlite:///{var}/tests.sqlite3"
@@ -109,15 +117,18 @@ class Run:
         options += [] if database == "sqlite" else ["--only-database"]
         self._command = [sys.executable, "-m", "coverage", "run", "-m", "pytest", *options, *arguments]
 
+    def __str__(self) -> str:
+        return self._name
+
     def is_green(self, marked: str = "") -> bool:
         """Run the tests with this mark (all, unless said), in sight."""
-        print(f"tests: on {self.database}{f', {marked}' * bool(marked)}", flush=True)
+        print(f"tests: on {self}{f', {marked}' * bool(marked)}", flush=True)
         return subprocess.run(self._marked(marked), cwd=ROOT, env=self._env, check=False).returncode in (0, NO_TESTS)
 
     def is_green_unseen(self, marked: str) -> bool:
         """Run the tests with this mark; what they say goes to `output`."""
         with self.output.open("wb") as output:
-            output.write(f"tests: on {self.database}, {marked}\n".encode())
+            output.write(f"tests: on {self}, {marked}\n".encode())
             output.flush()
             done = subprocess.run(
                 self._marked(marked), cwd=ROOT, env=self._env, check=False, stdout=output, stderr=output
