@@ -23,7 +23,7 @@ from dataunion.state import CLAIMABLE, FAILING, Status
 _FOLD = 5000
 Group = tuple[str, str, str, str]  # partner, data type, outcome, error class
 _OPEN_HOUR = timedelta(minutes=5)
-_BOUNDS_MS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+BOUNDS_MS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,9 +184,13 @@ def count_attempts(hour: datetime) -> dict[Group, dict[str, int]]:
     rows = SyncAttempt.objects.filter(created_at__gte=hour, created_at__lt=hour + timedelta(hours=1))
     fields = ("partner", "data_type", "outcome", "error_class", "duration_ms")
     for partner, data_type, outcome, error_class, ms in rows.values_list(*fields).iterator(2000):
-        bound = next((b for b in _BOUNDS_MS if ms <= b), None)
-        groups.setdefault((partner, data_type, outcome, error_class), Counter())[str(bound or "more")] += 1
+        groups.setdefault((partner, data_type, outcome, error_class), Counter())[find_bound(ms)] += 1
     return {group: dict(durations) for group, durations in groups.items()}
+
+
+def find_bound(duration_ms: int) -> str:
+    """Return the name under which an hour counts a duration: its upper bound, or "more"."""
+    return next((str(bound) for bound in BOUNDS_MS if duration_ms <= bound), "more")
 
 
 def write_hour(hour: datetime, group: Group, durations: dict[str, int]) -> None:
