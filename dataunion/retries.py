@@ -20,7 +20,17 @@ from dataunion.publication import in_one_transaction
 from dataunion.state import BULK, FAILING, LIVE, REOPENABLE, DataType, RunState
 
 _PAGE = 500
-_FILTERS = ("partner", "data_type", "error_class", "user_hash", "status", "step", "record_id", "created_at__lte")
+_FILTERS = (
+    "partner",
+    "data_type",
+    "error_class",
+    "cause",
+    "user_hash",
+    "status",
+    "step",
+    "record_id",
+    "created_at__lte",
+)
 
 
 class UnknownDataTypeError(ValueError):

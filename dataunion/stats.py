@@ -101,10 +101,15 @@ def read_queues(now: datetime) -> dict[str, Queue]:
     rows = SyncJob.objects.exclude(status=Status.DONE).values_list("partner", "status").annotate(n=Count("pk"))
     for partner, status, n in rows.order_by():
         queues.setdefault(partner, Queue()).counts[status] += n
-    due = SyncJob.objects.filter(status__in=CLAIMABLE, due_at__lte=now).values_list("partner")
-    for partner, oldest in due.annotate(oldest=Min("due_at")).order_by():
+    for partner, oldest in read_oldest_due(now).items():
         queues.setdefault(partner, Queue()).oldest_due = oldest
     return queues
+
+
+def read_oldest_due(now: datetime) -> dict[str, datetime]:
+    """Return since when each partner's oldest due job has been due; only partners that have one."""
+    due = SyncJob.objects.filter(status__in=CLAIMABLE, due_at__lte=now).values_list("partner")
+    return dict(due.annotate(oldest=Min("due_at")).order_by())
 
 
 def _read_added() -> dict[str, Any]:

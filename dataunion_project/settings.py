@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import environ
 import structlog
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from dataunion.conf import Conf
 from dataunion.state import PARTNER_NAME_PATTERN, DataType
@@ -356,5 +357,6 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "dataunion.admin.dashboard.add_figures",
+    "SCRIPTS": [lambda request: static("dataunion/times.js")],
     "SIDEBAR": {"navigation": "dataunion.admin.navigation.read_navigation"},
 }

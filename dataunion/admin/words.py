@@ -19,6 +19,7 @@ _FIELDS = {
     "status": "status {}",
     "step": "step {}",
     "error_class": "error {}",
+    "cause": "message “{}”",
     "user_hash": "user {}",
     "record_id": "record {}",
     "created_at__lte": "open since before {}",

@@ -93,11 +93,15 @@ def _refs(records: Sequence[DataUnion]) -> list[models.Model]:
 
 
 def _admin(path: str) -> Callable[[], object]:
+    return _page(f"/admin/dataunion/{path}")
+
+
+def _page(path: str) -> Callable[[], object]:
     def get() -> None:
         client = Client()
         person, _ = User.objects.get_or_create(username="reader", is_staff=True, is_superuser=True)
         client.force_login(person)
-        response = client.get(f"/admin/dataunion/{path}")
+        response = client.get(path)
         if response.status_code != 200:
             raise RuntimeError(f"{path}: {response.status_code}")
 
@@ -114,6 +118,7 @@ QUESTIONS: Mapping[str, Callable[[], object]] = {
     "admin: open work of a status": _admin("syncjob/?status=failed"),
     "admin: errors of a partner": _admin("syncjob/?status=error&partner=akave"),
     "admin: records with failed work": _admin("dataunion/?status=failed"),
+    "admin: the overview": _page("/admin/"),
     "attempts of a record": _admin(f"dataunion/{_SOME}/change/"),
     "remote reference": _admin(f"dataunion/?q={_REF}"),
     "REST: failed records of a partner": lambda: listing.find_records(partner="akave", status="failed"),
@@ -122,6 +127,7 @@ QUESTIONS: Mapping[str, Callable[[], object]] = {
 # Newest first, from a time on: what is asked for stands at the end of the index where the walk begins.
 NEWEST: Mapping[str, Callable[[], object]] = {
     "admin: records of the last hour": _admin("dataunion/?created=1h"),
+    "admin: the overview of the last hour": _page("/admin/?window=1h"),
     "admin: attempts of the last hour": _admin("syncattempt/?created=1h"),
     "REST: records since": lambda: listing.find_records(created_after=timezone.now() - timedelta(hours=1)),
 }
