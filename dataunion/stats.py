@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Min
 
 from dataunion import roster
 from dataunion.models import Counters, DataUnion, HourStat, SyncAttempt, SyncJob
@@ -116,8 +116,10 @@ def _read_added() -> dict[str, Any]:
     """Return the counters plus the records that no fold has applied; read again when a fold or recount came between."""
     while True:
         row = read_counters()
-        fresh = DataUnion.objects.filter(Q(counted=0) | Q(counted__gt=row.applied)).values_list("data_type", "partners")
-        total = add_up(row.counts, fresh)
+        # Two questions, since each is one range of an index. What a fold numbers in between is in both, so go by key.
+        unapplied = (DataUnion.objects.filter(counted=0), DataUnion.objects.filter(counted__gt=row.applied))
+        fresh = {pk: rest for rows in unapplied for pk, *rest in rows.values_list("pk", "data_type", "partners")}
+        total = add_up(row.counts, ((data_type, partners) for data_type, partners in fresh.values()))
         if Counters.objects.filter(pk=row.pk, applied=row.applied, recounts=row.recounts).exists():
             return total
 

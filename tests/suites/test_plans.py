@@ -54,7 +54,7 @@ def test_an_order_is_asked_for_where_an_index_can_give_it(question: str, django_
         {**QUESTIONS, **NEWEST}[question]()
 
     before = {one.stages[: one.stages.index("$sort")] for one in statements if "$sort" in one.stages}
-    assert before <= {(), ("$match",), ("$match", "$group", "$project")}  # or of what was counted up
+    assert {stages for stages in before if "$group" not in stages} <= {(), ("$match",)}  # or of what was counted up
 
 
 def test_a_full_scan_is_told(django_db_setup: None) -> None:
