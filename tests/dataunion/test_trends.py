@@ -120,8 +120,9 @@ def test_the_last_hour_is_read_from_its_attempts() -> None:
 @pytest.mark.django_db
 def test_too_many_attempts_shorten_the_hour_and_it_is_told() -> None:
     record = DataUnionFactory()
+    common = {"record": record, "partner": "vana", "data_type": "health", "number": 1, "outcome": "synced"}
     SyncAttempt.objects.bulk_create(
-        SyncAttemptFactory.build(record=record, fence=n, created_at=NOW - timedelta(milliseconds=100 * n))
+        SyncAttempt(**common, fence=n, started_at=NOW, duration_ms=5, created_at=NOW - timedelta(milliseconds=100 * n))
         for n in range(trends._NEWEST + 3)
     )
 
