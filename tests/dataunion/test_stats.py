@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 
 from dataunion import claims, stats
 from dataunion.clock import db_now
@@ -181,6 +183,24 @@ def test_the_counters_row_is_made_once() -> None:
 )
 def test_the_success_rate_is_an_integer_per_cent_half_up(synced: int, total: int, expected: int) -> None:
     assert success_rate(synced, total) == expected
+
+
+@pytest.mark.sql_only("statements")
+def test_a_record_that_is_numbered_between_the_two_questions_counts_once() -> None:
+    hand_in()
+    asked = []
+
+    def number(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        result = execute(sql, params, many, context)
+        if '"counted" = ' in sql and not asked:
+            asked.append(sql)
+            DataUnion.objects.filter(counted=0).update(counted=1)
+        return result
+
+    with connection.execute_wrapper(number):
+        totals = stats.read_totals()
+
+    assert (len(asked), totals.records) == (1, 1)
 
 
 # --- hours
