@@ -131,7 +131,10 @@ def _own_arguments(rows: Rows) -> dict[str, dict[str, str]]:
     person = rows[User]
     assert isinstance(person, User)
     uid = urlsafe_base64_encode(str(person.pk).encode())
-    return {"sign_in": {"uid": uid, "token": signin.tokens.make_token(person)}}
+    return {
+        "sign_in": {"uid": uid, "token": signin.tokens.make_token(person)},
+        "password_reset_confirm": {"uidb64": uid, "token": signin.reset_tokens.make_token(person)},
+    }
 
 
 def _list_url(model: type[Model]) -> str:
