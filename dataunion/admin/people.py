@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -46,17 +47,17 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc, type-arg]
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     fieldsets = (
-        (None, {"fields": ("username", "password")}),
+        (None, {"fields": ("username", "password_state")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
         ("Access", {"fields": ("is_active", "is_staff", "groups")}),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
+        ("Dates", {"fields": ("signed_in", "joined")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "email", "groups", "usable_password", "password1", "password2")}),)
     filter_horizontal = ()
-    list_display = ("username", "email", "may", "is_active", "last_login")
+    list_display = ("username", "email", "may", "is_active", "signed_in")
     list_filter = ("is_active", "groups")
     list_fullwidth = True
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("password_state", "signed_in", "joined")
     actions = ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -93,6 +94,22 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc, type-arg]
     def may(self, row: Any) -> str:
         """Show the groups."""
         return ", ".join(sorted(row.found_groups)) or "none: sees nothing"
+
+    @admin.display(description="password")
+    def password_state(self, row: User) -> str:
+        """Show whether there is one, and where it is changed."""
+        text, link = ("Set.", "Change it") if row.has_usable_password() else ("None: signs in by a link.", "Set one")
+        return format_html('{} <a href="../password/" class="text-link">{}</a>', text, link)
+
+    @admin.display(description="last signed in", ordering="last_login")
+    def signed_in(self, row: User) -> str:
+        """Show when this person signed in last."""
+        return show_when(row.last_login, timezone.now())
+
+    @admin.display(description="added")
+    def joined(self, row: User) -> str:
+        """Show since when this person is here."""
+        return show_when(row.date_joined, timezone.now())
 
 
 @admin.register(Group)
@@ -200,7 +217,8 @@ class KeyAdmin(StaffAdmin):
         if not self.may_revoke(request):
             raise PermissionDenied
         if ApiKey.objects.filter(pk=pk, revoked_at=None).update(revoked_at=timezone.now()):
-            note(request, ApiKey.objects.filter(pk=pk), "Revoked")
+            row = ApiKey.objects.get(pk=pk)
+            note(request, [row], "Revoked", {"opens": row.scopes}, {"opens": "nothing"})
             self.message_user(request, "The key opens nothing any more.")
         return go_back(request, reverse("admin:dataunion_apikey_changelist"))
 

@@ -56,7 +56,7 @@ def test_a_key_is_revoked(admin: Client) -> None:
         access.find_key(row.key, timezone.now())
     assert "The key opens nothing any more." in page
     assert "The key opens nothing any more." not in again
-    assert [entry.change_message for entry in LogEntry.objects.all()] == ["Revoked"]
+    assert [entry.change_message for entry in LogEntry.objects.all()] == ["Revoked (opens: read -> nothing)"]
 
 
 def test_keys_show_what_they_are_worth(admin: Client) -> None:
@@ -115,6 +115,18 @@ def test_people_are_listed_with_their_groups(admin: Client) -> None:
     rows = admin.get("/admin/dataunion/user/").context["cl"].result_list
 
     assert {row.username: row.found_groups for row in rows} == {"ada": ["admin"], "nobody": [], "root": ["everything"]}
+
+
+@pytest.mark.parametrize(("usable", "words"), [(True, "Set."), (False, "None: signs in by a link.")])
+def test_a_persons_page_shows_no_digest_of_the_password(admin: Client, usable: bool, words: str) -> None:
+    user = StaffFactory(username="eve")
+    if not usable:
+        user.set_unusable_password()
+        user.save()
+
+    page = admin.get(f"/admin/dataunion/user/{user.pk}/change/").content.decode()
+
+    assert (words in page, "algorithm" in page, 'href="../password/"' in page) == (True, False, True)
 
 
 def test_nobody_is_made_a_superuser_or_deleted_here(admin: Client) -> None:
