@@ -35,8 +35,30 @@ _GROUPS_HELP = (
     "viewer looks at everything about syncing; operator also retries, pauses, resumes and tests connections; "
     "admin also changes partners, people and keys."
 )
+_EXPLAINED = {
+    "is_active": (
+        "Works here",
+        "Switch this off when somebody leaves: nobody is deleted, so that the log keeps its names.",
+    ),
+    "is_staff": ("May sign in here", "Whoever may sign in and is in no group sees an empty first page."),
+    "groups": ("Groups", _GROUPS_HELP),
+}
 
 admin.site.unregister(Group)
+
+
+class NewPersonForm(UserCreationForm):  # type: ignore[misc]
+    """A new person, with a password or without."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["usable_password"]
+        field.label, field.help_text = (
+            "Signs in",
+            "For the second, e-mail must be set up: the sign-in page sends the link.",
+        )
+        choices = [("true", "with the password below"), ("false", "with one that they choose by a mailed link")]
+        field.choices = field.widget.choices = choices
 
 
 @admin.register(User)
@@ -44,7 +66,7 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc, type-arg]
     """Staff. What a person may do comes from groups alone, so that a group's page tells all of it."""
 
     form = UserChangeForm
-    add_form = UserCreationForm
+    add_form = NewPersonForm
     change_password_form = AdminPasswordChangeForm
     fieldsets = (
         (None, {"fields": ("username", "password_state")}),
@@ -64,13 +86,14 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc, type-arg]
         """Return no: the log names its people. Whoever leaves is made inactive."""
         return False
 
-    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
-        """Offer the groups as boxes to tick."""
-        field = super().formfield_for_manytomany(
-            db_field, request, **{**kwargs, "widget": UnfoldAdminCheckboxSelectMultipleWidget}
-        )
-        if field is not None:
-            field.help_text = _GROUPS_HELP
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """Say what a field means here; offer the groups as boxes to tick, without the buttons that change groups."""
+        if db_field.name == "groups":
+            kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name in _EXPLAINED:
+            field.label, field.help_text = _EXPLAINED[db_field.name]
+            field.widget = getattr(field.widget, "widget", field.widget)
         return field
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -98,7 +121,7 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc, type-arg]
     @admin.display(description="password")
     def password_state(self, row: User) -> str:
         """Show whether there is one, and where it is changed."""
-        text, link = ("Set.", "Change it") if row.has_usable_password() else ("None: signs in by a link.", "Set one")
+        text, link = ("Set.", "Change it") if row.has_usable_password() else ("None.", "Set one")
         return format_html('{} <a href="../password/" class="text-link">{}</a>', text, link)
 
     @admin.display(description="last signed in", ordering="last_login")
