@@ -1,4 +1,4 @@
-"""Keys of other services: made once, shown once, kept as a digest, found again by their prefix."""
+"""Who may do what: what each group of the staff holds; other services' keys, shown once and kept as a digest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from django.db import DatabaseError
 from django.utils import timezone
@@ -21,8 +22,28 @@ _FORM = re.compile(r"du_(?P<prefix>[a-z0-9]{8})_(?P<secret>[A-Za-z0-9_-]{43})")
 _PREFIX_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _USED_EVERY = timedelta(minutes=1)  # last_used_at is written no more often than this
 
-
 OPERATE = "dataunion.operate"  # the staff's permission to retry, pause, resume and test a connection
+VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
+_ADMINS_ONLY = ("user", "apikey")  # models that viewers and operators do not see
+_OPERATORS = ("operate", "export_person")
+
+
+def holds(group: str, app: str, codename: str) -> bool:
+    """Say whether a group holds a permission: by app and codename, so that models made later are told, too."""
+    if group == ADMIN:
+        return app == "dataunion" or codename.endswith("_group") or (app, codename) == ("admin", "view_logentry")
+    act, _, model = codename.partition("_")
+    may_look = act == "view" and model not in _ADMINS_ONLY
+    return app == "dataunion" and (may_look or (group == OPERATOR and codename in _OPERATORS))
+
+
+def fill_groups(apps: Any, using: str) -> None:
+    """Give each group what it lacks of its permissions; what else it holds stays, and one that was deleted stays so."""
+    groups = apps.get_model("auth", "Group").objects.using(using).filter(name__in=(VIEWER, OPERATOR, ADMIN))
+    for group in groups:
+        every = apps.get_model("auth", "Permission").objects.using(using)
+        found = every.values_list("pk", "content_type__app_label", "codename")
+        group.permissions.add(*(pk for pk, app, codename in found if holds(group.name, app, codename)))
 
 
 class Scope(StrEnum):

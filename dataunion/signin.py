@@ -1,4 +1,4 @@
-"""One-time sign-in links for staff: good for a day, dead after their first use."""
+"""One-time links for staff, to sign in or to choose a new password: good for a day, dead after their first use."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.utils.http import base36_to_int, urlsafe_base64_decode, urlsafe_base
 from dataunion.models import User
 
 VALID_FOR = timedelta(days=1)
+VALID_HOURS = VALID_FOR // timedelta(hours=1)
 
 
 class LinkTokens(PasswordResetTokenGenerator):
@@ -35,7 +36,13 @@ class LinkTokens(PasswordResetTokenGenerator):
         return self._num_seconds(self._now()) - made_s <= VALID_FOR.total_seconds()
 
 
-tokens = LinkTokens()
+class ResetTokens(LinkTokens):
+    """Tokens that open the form for a new password and nothing else."""
+
+    key_salt = "dataunion.signin.ResetTokens"
+
+
+tokens, reset_tokens = LinkTokens(), ResetTokens()
 
 
 def make_link(user: User) -> str:

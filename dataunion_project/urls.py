@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from dataunion.admin import passwords
 from dataunion.admin.signin import sign_in
 from dataunion.api import health
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/sign-in/<str:uid>/<str:token>/", sign_in, name="sign_in"),
+    path("admin/", include(passwords.urlpatterns)),
     path("admin/", admin.site.urls),
     path("api/", include("dataunion.api.urls")),
     path("healthz", health.healthz),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.admin import ShowFacets
-from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -15,6 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.admin import ModelAdmin
 
 from dataunion.access import OPERATE
+from dataunion.admin.changes import say_changes, say_form
 from dataunion.admin.paging import CursorChangeList
 
 ONE_SAVE = {"show_save_and_add_another": False, "show_save_and_continue": False}  # context of a form with one button
@@ -54,9 +55,18 @@ def name_of(request: HttpRequest) -> str:
     return request.user.get_username()
 
 
-def note(request: HttpRequest, rows: Iterable[Model], message: str) -> None:
-    """Write one line for each row into Django's log: what was done by whom."""
-    LogEntry.objects.log_actions(request.user.pk, list(rows), CHANGE, message)  # type: ignore[arg-type]
+def note(
+    request: HttpRequest,
+    rows: Iterable[Model],
+    message: str,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    flag: int = CHANGE,
+) -> None:
+    """Write one line for each row into Django's log: what was done by whom, and what that changed."""
+    changes = say_changes(before or {}, after or {})
+    message = f"{message} ({changes})" if changes else message
+    LogEntry.objects.log_actions(request.user.pk, list(rows), flag, message)  # type: ignore[arg-type]
 
 
 def go_back(request: HttpRequest, fallback: str) -> HttpResponse:
@@ -73,6 +83,22 @@ def refuse_method(*allowed: str) -> HttpResponse:
 
 class StaffAdmin(ModelAdmin):  # type: ignore[misc]
     """The base of all our model admins."""
+
+    secret_fields: Sequence[str] = ()  # beside passwords and addresses: the log says only that they changed
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:
+        """Return what the log says of a form that was saved."""
+        changes = say_form(form, new=add, secret=self.secret_fields)
+        return f"{'Added' if add else 'Changed'}: {changes or 'nothing'}"
+
+    def say_before_deletion(self, row: Any) -> str:
+        """Return what the log keeps of a row that is deleted, beside its name."""
+        return ""
+
+    def log_deletions(self, request: HttpRequest, queryset: Iterable[Model]) -> None:
+        """Write one line for each row that is about to be deleted."""
+        for row in queryset:
+            note(request, [row], ": ".join(filter(None, ("Deleted", self.say_before_deletion(row)))), flag=DELETION)
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Let actions ask for the permission by name."""

@@ -49,8 +49,9 @@ def _stop(model_admin: StaffAdmin, request: HttpRequest, pk: UUID, *, off: bool)
         context = model_admin.page_context(request, title, partner=row, form=form, off=off)
         return TemplateResponse(request, "admin/dataunion/stop_partner.html", context)
     reason, by = form.cleaned_data["reason"], name_of(request)
+    was = row.state
     (roster.switch_off if off else roster.pause)(row, reason=reason, by=by)
-    note(request, [row], f"{'Switched off' if off else 'Paused'}: {reason}")
+    note(request, [row], f"{'Switched off' if off else 'Paused'}: {reason}", {"state": was}, {"state": row.state})
     messages.success(request, f"{row.name} is {row.state}. Nothing is sent there until it is resumed.")
     return HttpResponseRedirect(reverse("admin:dataunion_partner_change", args=[row.pk]))
 

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -30,23 +31,119 @@ from dataunion.admin.retrying import row_button
 from dataunion.admin.words import show_when
 from dataunion.models import ApiKey, User
 
+_GROUPS_HELP = (
+    "viewer looks at everything about syncing; operator also retries, pauses, resumes and tests connections; "
+    "admin also changes partners, people and keys."
+)
+_EXPLAINED = {
+    "is_active": (
+        "Works here",
+        "Switch this off when somebody leaves: nobody is deleted, so that the log keeps its names.",
+    ),
+    "is_staff": ("May sign in here", "Whoever may sign in and is in no group sees an empty first page."),
+    "groups": ("Groups", _GROUPS_HELP),
+}
+
 admin.site.unregister(Group)
 
 
+class NewPersonForm(UserCreationForm):  # type: ignore[misc]
+    """A new person, with a password or without."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["usable_password"]
+        field.label, field.help_text = (
+            "Signs in",
+            "For the second, e-mail must be set up: the sign-in page sends the link.",
+        )
+        choices = [("true", "with the password below"), ("false", "with one that they choose by a mailed link")]
+        field.choices = field.widget.choices = choices
+
+
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]
-    """Staff."""
+class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc, type-arg]
+    """Staff. What a person may do comes from groups alone, so that a group's page tells all of it."""
 
     form = UserChangeForm
-    add_form = UserCreationForm
+    add_form = NewPersonForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
-    list_filter = ("is_active", "is_superuser", "groups")
+    fieldsets = (
+        (None, {"fields": ("username", "password_state")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Access", {"fields": ("is_active", "is_staff", "groups")}),
+        ("Dates", {"fields": ("signed_in", "joined")}),
+    )
+    add_fieldsets = ((None, {"fields": ("username", "email", "groups", "usable_password", "password1", "password2")}),)
+    filter_horizontal = ()
+    list_display = ("username", "email", "may", "is_active", "signed_in")
+    list_filter = ("is_active", "groups")
+    list_fullwidth = True
+    readonly_fields = ("password_state", "signed_in", "joined")
+    actions = ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return no: the log names its people. Whoever leaves is made inactive."""
+        return False
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """Say what a field means here; offer the groups as boxes to tick, without the buttons that change groups."""
+        if db_field.name == "groups":
+            kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name in _EXPLAINED:
+            field.label, field.help_text = _EXPLAINED[db_field.name]
+            field.widget = getattr(field.widget, "widget", field.widget)
+        return field
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list, with the groups of all its people in one query."""
+        response: HttpResponse = super().changelist_view(request, {"title": "Users", **(extra_context or {})})
+        change_list = getattr(response, "context_data", {}).get("cl")
+        rows = {row.pk: row for row in change_list.result_list} if change_list is not None else {}
+        for row in rows.values():
+            row.found_groups = ["everything"] if row.is_superuser else []
+        members = User.groups.through.objects.filter(user_id__in=list(rows))
+        for pk, name in members.values_list("user_id", "group__name"):
+            rows[pk].found_groups.append(name)
+        return response
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Let whoever is added here sign in here."""
+        obj.is_staff = obj.is_staff or not change
+        super().save_model(request, obj, form, change)
+
+    @admin.display(description="groups")
+    def may(self, row: Any) -> str:
+        """Show the groups."""
+        return ", ".join(sorted(row.found_groups)) or "none: sees nothing"
+
+    @admin.display(description="password")
+    def password_state(self, row: User) -> str:
+        """Show whether there is one, and where it is changed."""
+        text, link = ("Set.", "Change it") if row.has_usable_password() else ("None.", "Set one")
+        return format_html('{} <a href="../password/" class="text-link">{}</a>', text, link)
+
+    @admin.display(description="last signed in", ordering="last_login")
+    def signed_in(self, row: User) -> str:
+        """Show when this person signed in last."""
+        return show_when(row.last_login, timezone.now())
+
+    @admin.display(description="added")
+    def joined(self, row: User) -> str:
+        """Show since when this person is here."""
+        return show_when(row.date_joined, timezone.now())
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, StaffAdmin):
-    """Sets of permissions."""
+class GroupAdmin(DjangoGroupAdmin, StaffAdmin):  # type: ignore[misc]
+    """Sets of permissions. The three that the migration made get what they lack after every migration."""
+
+    def say_before_deletion(self, row: Group) -> str:
+        """Return who was in it and what it held."""
+        people = ", ".join(row.user_set.order_by("username").values_list("username", flat=True))
+        codenames = ", ".join(row.permissions.order_by("codename").values_list("codename", flat=True))
+        return f"people: {people or 'none'}; permissions: {codenames or 'none'}"
 
 
 class KeyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -143,7 +240,8 @@ class KeyAdmin(StaffAdmin):
         if not self.may_revoke(request):
             raise PermissionDenied
         if ApiKey.objects.filter(pk=pk, revoked_at=None).update(revoked_at=timezone.now()):
-            note(request, ApiKey.objects.filter(pk=pk), "Revoked")
+            row = ApiKey.objects.get(pk=pk)
+            note(request, [row], "Revoked", {"opens": row.scopes}, {"opens": "nothing"})
             self.message_user(request, "The key opens nothing any more.")
         return go_back(request, reverse("admin:dataunion_apikey_changelist"))
 
@@ -201,4 +299,4 @@ class LogAdmin(ReadOnlyAdmin):
     @admin.display(description="what was done")
     def done(self, entry: LogEntry) -> str:
         """Show what was done."""
-        return entry.get_change_message()
+        return entry.get_change_message() or entry.get_action_flag_display()

@@ -25,6 +25,6 @@ def sign_in(request: HttpRequest, uid: str, token: str) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "Sign in" if good else "This link is used up",
         "person": person if good else None,
-        "hours": int(signin.VALID_FOR.total_seconds() // 3600),
+        "hours": signin.VALID_HOURS,
     }
     return TemplateResponse(request, "admin/dataunion/sign_in.html", context, status=200 if good else 410)

@@ -1,21 +1,19 @@
-"""Who looks: an administrator, an operator who may retry and pause, a viewer who may only look."""
+"""Who looks: an administrator, an operator who may retry and pause, a viewer who may only look; each by a group."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.models import Permission
-from django.contrib.contenttypes.models import ContentType
+from django.contrib.auth.models import Group
 from django.test import Client
 
-from dataunion import roster
-from dataunion.models import SyncJob, User
+from dataunion import access, roster
+from dataunion.models import User
 from partners.testing import FakePartner
-from tests.factories import AdminFactory, StaffFactory
-
-_SEEN = ("dataunion", "syncjob", "syncattempt", "retryrun", "partner")
+from tests.factories import StaffFactory
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -40,15 +38,32 @@ def sign_in(user: User) -> Client:
 
 def make_viewer() -> User:
     """Return a person who may look at everything about syncing."""
-    user: User = StaffFactory(username="vera")
-    user.user_permissions.add(*Permission.objects.filter(codename__in=[f"view_{name}" for name in _SEEN]))
+    return _make_member(access.VIEWER, "vera")
+
+
+def make_operator(username: str = "vera") -> User:
+    """Return a person who may retry, pause and resume, too."""
+    return _make_member(access.OPERATOR, username)
+
+
+def make_admin() -> User:
+    """Return a person who may do everything, and is no superuser."""
+    return _make_member(access.ADMIN, "ada")
+
+
+def _make_member(group: str, username: str) -> User:
+    # MongoDB's tests empty the tables, also of what migrations made.
+    row, _ = Group.objects.get_or_create(name=group)
+    access.fill_groups(apps, "default")
+    user: User = StaffFactory(username=username)
+    user.groups.add(row)
     return user
 
 
 @pytest.fixture
 def admin(db: None) -> Client:
     """Return an administrator's browser."""
-    return sign_in(AdminFactory(username="ada"))
+    return sign_in(make_admin())
 
 
 @pytest.fixture
@@ -60,8 +75,4 @@ def viewer(db: None) -> Client:
 @pytest.fixture
 def operator(db: None) -> Client:
     """Return an operator's browser."""
-    user = make_viewer()
-    kind = ContentType.objects.get_for_model(SyncJob)
-    operate, _ = Permission.objects.get_or_create(codename="operate", content_type=kind, defaults={"name": "operate"})
-    user.user_permissions.add(operate)
-    return sign_in(user)
+    return sign_in(make_operator())

@@ -73,7 +73,7 @@ def test_pausing_asks_for_a_reason_that_everyone_sees(operator: Client) -> None:
     assert (asked.status_code, empty.status_code) == (200, 200)
     assert (row.state, row.state_reason, row.state_by) == ("paused", "their chain is down", "vera")
     assert "their chain is down" in done.content.decode()
-    assert LogEntry.objects.get().change_message == "Paused: their chain is down"
+    assert LogEntry.objects.get().change_message == "Paused: their chain is down (state: on -> paused)"
 
 
 def test_a_partner_is_switched_off_and_on_again(operator: Client) -> None:
@@ -84,7 +84,7 @@ def test_a_partner_is_switched_off_and_on_again(operator: Client) -> None:
     row = roster.get_partner("vana")
     assert (off, row.state, row.state_reason, row.checked_version) == ("off", "on", "", 0)
     assert [entry.change_message for entry in LogEntry.objects.order_by("pk")] == [
-        "Switched off: contract ended",
+        "Switched off: contract ended (state: on -> off)",
         "Resumed (was off: contract ended)",
     ]
 

@@ -6,16 +6,21 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 
 from dataunion import access
 from dataunion.models import ApiKey, User
-from tests.factories import PASSWORD, ApiKeyFactory, StaffFactory, UserFactory
+from tests.factories import PASSWORD, AdminFactory, ApiKeyFactory, StaffFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 KEYS = "/admin/dataunion/apikey/"
+
+
+def last_line() -> str:
+    """Return what Django's log says of the last act."""
+    return LogEntry.objects.latest("action_time").change_message
 
 
 def test_a_key_is_shown_once(admin: Client) -> None:
@@ -29,6 +34,7 @@ def test_a_key_is_shown_once(admin: Client) -> None:
     assert "no-store" in response.headers["Cache-Control"]
     assert ApiKey.objects.count() == 1
     assert LogEntry.objects.get().object_id == str(row.pk)
+    assert last_line() == "Added: name: check-ins; scopes: ingest, read; days: 30"
     for page in (KEYS, f"{KEYS}{row.pk}/change/", "/admin/admin/logentry/"):
         assert key not in admin.get(page).content.decode()
 
@@ -50,7 +56,7 @@ def test_a_key_is_revoked(admin: Client) -> None:
         access.find_key(row.key, timezone.now())
     assert "The key opens nothing any more." in page
     assert "The key opens nothing any more." not in again
-    assert [entry.change_message for entry in LogEntry.objects.all()] == ["Revoked"]
+    assert [entry.change_message for entry in LogEntry.objects.all()] == ["Revoked (opens: read -> nothing)"]
 
 
 def test_keys_show_what_they_are_worth(admin: Client) -> None:
@@ -88,18 +94,75 @@ def test_a_key_is_neither_changed_nor_deleted(admin: Client) -> None:
     assert ApiKey.objects.get().name == row.name
 
 
-def test_users_and_groups_are_kept(admin: Client) -> None:
-    form = {"username": "grace", "password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
+def test_whoever_is_added_may_sign_in_and_do_what_their_groups_say(admin: Client) -> None:
+    group = Group.objects.get(name="admin")
+    form = {"username": "grace", "groups": [str(group.pk)], "password1": PASSWORD, "password2": PASSWORD}
 
-    made = admin.post("/admin/dataunion/user/add/", form)
-    grouped = admin.post("/admin/auth/group/add/", {"name": "viewer"})
+    made = admin.post("/admin/dataunion/user/add/", {**form, "usable_password": "true"})
 
-    grace = User.objects.get(username="grace")
-    assert (made.status_code, grouped.status_code) == (302, 302)
-    assert (grace.is_staff, grace.is_superuser) == (False, False)
-    assert admin.get(f"/admin/dataunion/user/{grace.pk}/change/").status_code == 200
-    assert admin.get("/admin/dataunion/user/").status_code == 200
-    assert Group.objects.get().name == "viewer"
+    grace, browser = User.objects.get(username="grace"), Client()
+    assert made.status_code == 302
+    assert (grace.is_staff, grace.is_superuser, list(grace.groups.all())) == (True, False, [group])
+    assert browser.login(username="grace", password=PASSWORD)
+    assert browser.get("/admin/dataunion/user/").status_code == 200
+    assert last_line() == "Added: username: grace; groups: admin; password1: set; password2: set"
+
+
+def test_people_are_listed_with_their_groups(admin: Client) -> None:
+    AdminFactory(username="root")
+    StaffFactory(username="nobody")
+
+    rows = admin.get("/admin/dataunion/user/").context["cl"].result_list
+
+    assert {row.username: row.found_groups for row in rows} == {"ada": ["admin"], "nobody": [], "root": ["everything"]}
+
+
+@pytest.mark.parametrize(("usable", "words"), [(True, "Set."), (False, "None.")])
+def test_a_persons_page_shows_no_digest_of_the_password(admin: Client, usable: bool, words: str) -> None:
+    user = StaffFactory(username="eve")
+    if not usable:
+        user.set_unusable_password()
+        user.save()
+
+    page = admin.get(f"/admin/dataunion/user/{user.pk}/change/").content.decode()
+
+    assert (words in page, "algorithm" in page, 'href="../password/"' in page) == (True, False, True)
+
+
+def test_nobody_is_made_a_superuser_or_deleted_here(admin: Client) -> None:
+    user = StaffFactory(username="eve")
+    page = f"/admin/dataunion/user/{user.pk}/"
+
+    admin.post(f"{page}change/", {"username": "eve", "is_active": "on", "is_staff": "on", "is_superuser": "on"})
+    deleted = admin.post(f"{page}delete/", {"post": "yes"})
+
+    assert (User.objects.get(pk=user.pk).is_superuser, deleted.status_code) == (False, 403)
+
+
+def test_the_log_says_what_changed_of_a_person(admin: Client) -> None:
+    user = StaffFactory(username="eve", email="eve@example.org")
+    group = Group.objects.create(name="guests")
+    page = f"/admin/dataunion/user/{user.pk}/"
+    form = {"username": "eva", "email": "eva@example.org", "is_staff": "on", "groups": [str(group.pk)]}
+
+    admin.post(f"{page}change/", form)
+    changed = last_line()
+    admin.post(f"{page}password/", {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"})
+
+    assert changed == "Changed: username: eve -> eva; email: changed; is_active: yes -> no; groups: none -> guests"
+    assert last_line() == "Changed: password: changed"
+
+
+def test_the_log_keeps_what_a_deleted_group_was(admin: Client) -> None:
+    group = Group.objects.create(name="guests")
+    group.permissions.add(Permission.objects.get(codename="view_syncjob"))
+    StaffFactory(username="eve").groups.add(group)
+
+    admin.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"})
+
+    assert not Group.objects.filter(name="guests").exists()
+    assert last_line() == "Deleted: people: eve; permissions: view_syncjob"
+    assert "Deleted: people: eve" in admin.get("/admin/admin/logentry/").content.decode()
 
 
 def test_the_log_says_who_did_what(admin: Client) -> None:

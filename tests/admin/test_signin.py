@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils.http import urlsafe_base64_encode
 
-from dataunion import signin
+from dataunion import access, signin
 from dataunion.models import User
 from tests.factories import AdminFactory, UserFactory
 
@@ -37,6 +38,15 @@ def test_the_command_makes_an_administrator_and_prints_a_link() -> None:
     assert (user.username, user.email, user.is_superuser, user.is_staff) == ("ada", "ada@example.org", True, True)
     assert not user.has_usable_password()
     assert link.startswith(f"{settings.BASE_URL}/admin/sign-in/")
+
+
+def test_an_administrator_is_in_the_group_of_administrators() -> None:
+    group, _ = Group.objects.get_or_create(name=access.ADMIN)
+
+    make_link()
+    make_link()
+
+    assert list(User.objects.get().groups.all()) == [group]
 
 
 def test_the_command_finds_the_one_there_is() -> None:

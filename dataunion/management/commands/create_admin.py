@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from dataunion.access import ADMIN
 from dataunion.models import User
-from dataunion.signin import VALID_FOR, make_link
+from dataunion.signin import VALID_HOURS, make_link
 
 
 class Command(BaseCommand):
@@ -32,6 +34,6 @@ class Command(BaseCommand):
             user = User.objects.create_superuser(username=username, email=email, password=None)
         elif not (user.is_superuser and user.is_staff and user.is_active):
             raise CommandError(f"{username} is there and is no administrator; choose another --username.")
-        hours = int(VALID_FOR.total_seconds() // 3600)
-        self.stderr.write(f"Sign in as {username} with this link, once, within {hours} hours:")
+        user.groups.add(*Group.objects.filter(name=ADMIN))
+        self.stderr.write(f"Sign in as {username} with this link, once, within {VALID_HOURS} hours:")
         self.stdout.write(make_link(user))
