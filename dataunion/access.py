@@ -23,6 +23,7 @@ _USED_EVERY = timedelta(minutes=1)  # last_used_at is written no more often than
 
 
 OPERATE = "dataunion.operate"  # the staff's permission to retry, pause, resume and test a connection
+EXPORT_PERSON = "dataunion.export_person"  # to take out all that is stored about a person
 
 
 class Scope(StrEnum):

@@ -25,8 +25,10 @@ _PEOPLE = (
 def read_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of links; named in UNFOLD["SIDEBAR"]."""
     overview = {"title": "Overview", "icon": "monitoring", "link": reverse("admin:index")}
+    person = {"title": "One person", "icon": "person_search", "link": reverse("admin:dataunion_dataunion_person")}
+    one = [person] if _may_see(request, "dataunion_dataunion") else []
     return [
-        {"items": [overview, *_links(request, _WORK)]},
+        {"items": [overview, *_links(request, _WORK), *one]},
         {"title": "Access", "separator": True, "items": _links(request, _PEOPLE)},
     ]
 
