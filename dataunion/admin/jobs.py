@@ -34,8 +34,8 @@ class JobAdmin(ReadOnlyAdmin):
     empty_words = "Every record is where it should be."
     newest_by = "changed_at"
     list_display = (
-        *("state", "mend", "partner", "type", "shown_record", "step", "attempts", "due", "error", "changed"),
-        "elsewhere",
+        *("state", "mend", "partner", "elsewhere", "type", "shown_record", "step", "attempts", "due", "error"),
+        "changed",
     )
     list_display_links = None
     list_filter = JOB_FILTERS

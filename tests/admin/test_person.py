@@ -135,3 +135,9 @@ def test_who_may_not_look_sees_nobody(db: None) -> None:
     assert [answer.status_code for answer in answers] == [403, 403, 403]
     assert "One person" not in client.get("/admin/").content.decode()
     assert Client().post(EXPORT, {"user": "u1"}).status_code == 302
+
+
+def test_only_its_own_link_is_marked_at_the_left(viewer: Client) -> None:
+    items = viewer.get(PAGE).context["sidebar_navigation"][0]["items"]
+
+    assert [str(item["title"]) for item in items if item.get("active")] == ["One person"]
