@@ -38,8 +38,8 @@ class DataUnion(models.Model):
 
     class Meta:
         db_table = "dataunions"
-        verbose_name = "record"
         permissions = [("export_person", "Can export all that is stored about one person")]
+        verbose_name = "record"
         constraints = [models.UniqueConstraint(fields=["user_hash", "data_type", "data_id"], name="record_once")]
         indexes = [
             # Beside the unique one: MongoDB's unique indexes are partial there, and no query can use them.
