@@ -14,6 +14,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from dataunion.cursors import Cursor, cut_at
+from dataunion.search import is_address
 
 _AFTER, _BEFORE = "after", "before"
 
@@ -59,7 +60,9 @@ class CursorChangeList(ChangeList):
             for spec in self.filter_specs
             if isinstance(spec, SimpleListFilter) and (value := spec.value())
         ]
-        return found + ([Chip("search", self.query, self._drop(SEARCH_VAR))] if self.query else [])
+        # An address that somebody pasted is repeated nowhere, least of all in the log of a download.
+        words = "an e-mail address" if is_address(self.query) else self.query
+        return found + ([Chip("search", words, self._drop(SEARCH_VAR))] if self.query else [])
 
     @property
     def shared_url(self) -> str:

@@ -70,3 +70,10 @@ def test_the_button_posts_the_filter_of_the_list(viewer: Client, page: str) -> N
     shown = viewer.get(f"{page}?partner=vana&status=failed").content.decode()
 
     assert f'action="{page}export/?partner=vana&amp;status=failed"' in shown
+
+
+def test_an_address_that_was_pasted_gets_into_no_log(viewer: Client) -> None:
+    SyncJobFactory()
+
+    assert len(lines(viewer.post(f"{JOBS}?q=jane@example.org"))) == 1
+    assert LogEntry.objects.get().change_message == "Downloaded as CSV: search: an e-mail address"

@@ -11,8 +11,9 @@ from django.contrib import admin as django_admin
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from dataunion import retries
+from dataunion import retries, search
 from dataunion.admin.filters import JOB_FILTERS, RECORD_FILTERS, OfOpenWork, read_filter
+from dataunion.admin.words import say_filter
 from dataunion.models import DataUnion, SyncJob
 from dataunion.state import FAILING
 from tests.factories import DataUnionFactory, RemoteRefFactory, SyncJobFactory
@@ -177,3 +178,30 @@ def test_open_work_shows_where_else_its_record_is(admin: Client) -> None:
 
     assert (row.count("akave"), "synced" in row) == (1, True)
     assert DataUnion.objects.get().pk == record.pk
+
+
+def test_whatever_a_run_can_hold_is_said_in_words(admin: Client) -> None:
+    make_variety()
+    queries = [{name: value} for name, value in choices(admin.get(LIST).wsgi_request.user)]
+    queries += [
+        {"q": "nobody"},
+        {"q": str(SyncJob.objects.values_list("record_id", flat=True)[0])},
+        {"q": "a@b.example"},
+    ]
+
+    said = {name: say_filter({name: value}) for query in queries for name, value in read_filter(query).items()}
+
+    assert {name for name, words in said.items() if words.startswith(name + " ") and "__" in name} == set()
+    assert said["attempts__gte"] == "attempts 6 or more"
+    assert said["step__in"] == "before its first step"
+    assert said["record_id__in"] == "0 records found by a name"
+
+
+def test_a_name_of_very_many_records_says_that_it_shows_the_newest(admin: Client) -> None:
+    records = [DataUnion(user_hash=f"u{n}", data_type="health", data_id="same") for n in range(search.MOST + 1)]
+    DataUnion.objects.bulk_create(records)
+
+    page = admin.get(RECORDS, {"q": "same"})
+
+    assert shown(page) == set(records[-50:])
+    assert "At least 500 records bear this name; these are of the newest." in page.content.decode()
