@@ -23,6 +23,7 @@ _PREFIX_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _USED_EVERY = timedelta(minutes=1)  # last_used_at is written no more often than this
 
 OPERATE = "dataunion.operate"  # the staff's permission to retry, pause, resume and test a connection
+EXPORT_PERSON = "dataunion.export_person"  # to take out all that is stored about a person
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 _ADMINS_ONLY = ("user", "apikey")  # models that viewers and operators do not see
 _OPERATORS = ("operate", "export_person")

@@ -19,6 +19,26 @@ def send_under_new_name(record: DataUnion) -> list[str]:
     For a URL that somebody else registered. Returns the partners that got work; the caller nudges.
     Raises NotRenamableError when nobody stores it under a name, or its present name is registered by us.
     """
+    storing, waiting = _find_concerned(record)
+    for name, keys in storing.items():
+        kept = {k: v for k, v in record.retry_data(name).items() if k not in keys}
+        report_sync(record=record, partner=name, is_synced=False, retry_data=kept)
+    for name in waiting:
+        report_sync(record=record, partner=name, is_synced=False, retry_data={})
+    return [*storing, *waiting]
+
+
+def is_renamable(record: DataUnion) -> bool:
+    """Say whether the record can be sent under a new name now."""
+    try:
+        _find_concerned(record)
+    except NotRenamableError:
+        return False
+    return True
+
+
+def _find_concerned(record: DataUnion) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return who stores the record, with the keys of its name, and who waits for that. Raises NotRenamableError."""
     enrolled = [row for row in roster.find_partners() if row.name in record.partners]
     storing = {row.name: keys for row in enrolled if (keys := _name_keys(row))}
     waiting = [name for row in storing for name in roster.find_dependents(row) if name in record.partners]
@@ -29,12 +49,7 @@ def send_under_new_name(record: DataUnion) -> list[str]:
     quiet = [name for name in waiting if not _has_conflict(record, name)]
     if quiet:
         raise NotRenamableError(f"This record cannot be sent under a new name: {', '.join(quiet)} has no conflict.")
-    for name, keys in storing.items():
-        kept = {k: v for k, v in record.retry_data(name).items() if k not in keys}
-        report_sync(record=record, partner=name, is_synced=False, retry_data=kept)
-    for name in waiting:
-        report_sync(record=record, partner=name, is_synced=False, retry_data={})
-    return [*storing, *waiting]
+    return storing, waiting
 
 
 def _has_conflict(record: DataUnion, partner: str) -> bool:

@@ -21,15 +21,8 @@ from dataunion.state import BULK, FAILING, LIVE, REOPENABLE, DataType, RunState
 
 _PAGE = 500
 _FILTERS = (
-    "partner",
-    "data_type",
-    "error_class",
-    "cause",
-    "user_hash",
-    "status",
-    "step",
-    "record_id",
-    "created_at__lte",
+    *("partner", "data_type", "error_class", "cause", "user_hash", "status", "step", "step__in", "run"),
+    *("record_id", "record_id__in", "attempts", "attempts__gte", "attempts__lte", "created_at__lte", "changed_at__gte"),
 )
 
 
@@ -56,8 +49,10 @@ def check_filter(*, partner: str, data_type: str | None = None) -> None:
 
 
 def matching(wanted: dict[str, Any]) -> QuerySet[SyncJob]:
-    """Return the failing jobs that a run's filter means."""
-    narrowed = {k: v for k, v in wanted.items() if k in _FILTERS and v}
+    """Return the failing jobs that a run's filter means; none where it holds a word of a newer version."""
+    narrowed = {k: v for k, v in wanted.items() if v not in (None, "")}
+    if narrowed.keys() - set(_FILTERS):
+        return SyncJob.objects.none()
     return SyncJob.objects.filter(status__in=FAILING).filter(**narrowed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -66,6 +66,22 @@ def read_config(row: Partner) -> dict[str, Any]:
         return {**defaults, **row.config, **vault.open_json(row.secrets, "partners", row.pk)}
     except vault.VaultError as error:
         raise MisconfiguredError(f"{row.name}: its stored secrets cannot be opened: {error}") from None
+
+
+def read_options(row: Partner) -> dict[str, Any]:
+    """Return the options in force that are no secrets. Raises MisconfiguredError for an unknown adapter."""
+    open_ones = {option.name for option in adapter_class(row).options if not option.secret}
+    given = {**settings.PARTNERS.get(row.name, {}).get("OPTIONS", {}), **row.config}
+    return {name: value for name, value in given.items() if name in open_ones}
+
+
+def find_links(row: Partner, receipt: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (words, URL) of where people can look at a record that the partner has; web addresses only."""
+    try:
+        found = list(adapter_class(row).find_links(read_options(row), receipt))
+    except MisconfiguredError:
+        return []
+    return [(words, url) for words, url in found if url.startswith(("https://", "http://"))]
 
 
 def configure(row: Partner, *, config: dict[str, Any], secrets: dict[str, str] | None = None) -> None:

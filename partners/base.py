@@ -177,6 +177,14 @@ class Partner:
         """Return what the record's entry shows once synced; plain JSON, nothing secret."""
         return {}
 
+    @classmethod
+    def find_links(cls, options: Mapping[str, Any], receipt: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """Return (words, URL) of where people can look at a synced record, by its receipt. Asks nobody.
+
+        `options` are those that are no secrets; what a receipt holds may be of an older version.
+        """
+        return ()
+
     def refs(self, item: Item) -> Iterable[tuple[str, str]]:
         """Return (kind, value) pairs by which staff can search: ("object_key", …), ("tx_hash", …)."""
         return ()

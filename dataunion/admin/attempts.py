@@ -12,10 +12,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from dataunion.admin.badges import badge
-from dataunion.admin.base import ReadOnlyAdmin, as_uuid, find_or_404
+from dataunion.admin.base import ReadOnlyAdmin, find_or_404
 from dataunion.admin.filters import CreatedFilter, OutcomeFilter, PartnerFilter
 from dataunion.admin.words import WIDE, cut, say_duration, show_when
 from dataunion.models import SyncAttempt
+from dataunion.search import as_uuid
 
 
 @admin.register(SyncAttempt)

@@ -43,21 +43,9 @@ def badge(word: str, text: str = "", *, title: str = "") -> str:
     return render_to_string("unfold/helpers/label.html", context)
 
 
-def name_state(record: DataUnion, partner: str, job: SyncJob | None) -> str:
-    """Return the word for a record at a partner, from its entry and its open job; "" when it is not enrolled."""
-    if job is not None:
-        return job.status
-    if partner not in record.partners:
-        return ""
-    entry = record.entry(partner)
-    if entry.withdrawn_at:
-        return "withdrawn"
-    return "synced" if entry.is_synced else Status.PENDING
-
-
 def record_badge(record: DataUnion, partner: str, job: SyncJob | None) -> str:
     """Return the badge of a record at a partner; a dash when it is not enrolled."""
-    word = name_state(record, partner, job)
+    word = record.state_at(partner, job)
     return badge(word, title=job.error_message if job else "") if word else "—"
 
 

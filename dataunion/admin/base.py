@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
-from uuid import UUID
 
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
@@ -17,17 +16,10 @@ from unfold.admin import ModelAdmin
 from dataunion.access import OPERATE
 from dataunion.admin.changes import say_changes, say_form
 from dataunion.admin.paging import CursorChangeList
+from dataunion.search import as_uuid
 
 ONE_SAVE = {"show_save_and_add_another": False, "show_save_and_continue": False}  # context of a form with one button
 Row = TypeVar("Row", bound=Model)
-
-
-def as_uuid(text: str) -> UUID | None:
-    """Return the id that a person typed or pasted, or None."""
-    try:
-        return UUID(text.strip())
-    except ValueError:
-        return None
 
 
 def find_or_404(rows: QuerySet[Row], object_id: str, words: str) -> Row:

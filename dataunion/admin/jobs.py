@@ -8,24 +8,20 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
+from dataunion import exports, roster, search
 from dataunion.admin import retrying
-from dataunion.admin.badges import badge
-from dataunion.admin.base import ReadOnlyAdmin, as_uuid, find_or_404, may_operate
-from dataunion.admin.filters import (
-    AgeFilter,
-    ErrorFilter,
-    PartnerFilter,
-    StatusFilter,
-    StepFilter,
-    TypeFilter,
-)
+from dataunion.admin.badges import badge, record_badge
+from dataunion.admin.base import ReadOnlyAdmin, find_or_404, may_operate, refuse_method
+from dataunion.admin.downloads import send_csv
+from dataunion.admin.filters import JOB_FILTERS, is_filter
+from dataunion.admin.searching import narrow
 from dataunion.admin.words import WIDE, cut, show_when
-from dataunion.models import SyncJob
+from dataunion.models import DataUnion, SyncJob
 from dataunion.state import REOPENABLE, Status
 
 _LONGEST_ERROR = 90
@@ -37,30 +33,41 @@ class JobAdmin(ReadOnlyAdmin):
 
     empty_words = "Every record is where it should be."
     newest_by = "changed_at"
-    list_display = ("state", "mend", "partner", "type", "shown_record", "step", "attempts", "due", "error", "changed")
+    list_display = (
+        *("state", "mend", "partner", "elsewhere", "type", "shown_record", "step", "attempts", "due", "error"),
+        "changed",
+    )
     list_display_links = None
-    list_filter = (PartnerFilter, StatusFilter, TypeFilter, ErrorFilter, StepFilter, AgeFilter)
+    list_filter = JOB_FILTERS
     list_before_template = "admin/dataunion/jobs_head.html"
     list_fullwidth = True
     search_fields = ("user_hash",)
-    search_help_text = "User hash or record id"
+    search_help_text = "User hash, data id, record id, object key, transaction, file id"
     actions = ("retry_selected",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[SyncJob], search_term: str
     ) -> tuple[QuerySet[SyncJob], bool]:
-        """Search by the whole user hash or record id: both are indexed, parts of them are not."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        pk = as_uuid(term)
-        return queryset.filter(**({"record_id": pk} if pk else {"user_hash": term})), False
+        """Search whole values: each is indexed, parts of them are not."""
+        return narrow(request, queryset, search.narrow_jobs(search_term), search_term), False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Say whether a parameter of the address is one of the filters."""
+        return is_filter(self.list_filter, lookup)
 
     def prepare_page(self, request: HttpRequest, rows: Sequence[Any]) -> None:
-        """Tell the rows who looks at them."""
-        operable = may_operate(request)
+        """Tell the rows who looks at them, and where else their records are: two queries for a page."""
+        operable, pks = may_operate(request), list({row.record_id for row in rows})
+        records, jobs = DataUnion.objects.in_bulk(pks), SyncJob.objects.filter(record_id__in=pks)
+        work = {(job.record_id, job.partner): job for job in jobs.defer("saved", "outcome")}
+        names = [row.name for row in roster.find_active()]
         for row in rows:
-            row.operable = operable
+            row.operable, record = operable, records.get(row.record_id)
+            row.badges = [
+                (name, record_badge(record, name, work.get((row.record_id, name))))
+                for name in names
+                if record is not None and name in record.partners and name != row.partner
+            ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list with what can be retried at once."""
@@ -69,6 +76,7 @@ class JobAdmin(ReadOnlyAdmin):
             "title": "Open work",
             "may_operate": may_operate(request),
             "retry_matching_url": f"{matching}?{request.GET.urlencode()}",
+            "export_url": reverse("admin:dataunion_syncjob_export"),
             **(extra_context or {}),
         }
         response: HttpResponse = super().changelist_view(request, context)
@@ -82,13 +90,23 @@ class JobAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(reverse("admin:dataunion_dataunion_change", args=[job.record_id]))
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages that retry."""
+        """Add the pages that retry, and the download."""
         wrap = self.admin_site.admin_view
         own = [
+            path("export/", wrap(self.export_view), name="dataunion_syncjob_export"),
             path("retry-matching/", wrap(self.retry_matching_view), name="dataunion_syncjob_retry_matching"),
             path("<uuid:pk>/retry/", wrap(self.retry_view), name="dataunion_syncjob_retry"),
         ]
         return own + super().get_urls()  # type: ignore[no-any-return]
+
+    def export_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """Send all that match as CSV."""
+        if request.method != "POST":
+            return refuse_method("POST")
+        self.require_view(request)
+        found = self.get_changelist_instance(request)
+        rows = exports.read_jobs(found.queryset)
+        return send_csv(request, SyncJob, rows, what="Open work", wanted=found.say_filter())
 
     def retry_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Retry one job now."""
@@ -139,6 +157,12 @@ class JobAdmin(ReadOnlyAdmin):
     def changed(self, job: SyncJob) -> str:
         """Show the last change."""
         return show_when(job.changed_at, timezone.now())
+
+    @admin.display(description="elsewhere")
+    def elsewhere(self, job: Any) -> str:
+        """Show where the record is at the other partners."""
+        one = '<span class="inline-flex gap-2 items-center mr-3">{} {}</span>'
+        return format_html_join("", one, job.badges) or "—"
 
     @admin.display(description="mend")
     def mend(self, job: Any) -> str:

@@ -25,10 +25,18 @@ _PEOPLE = (
 def read_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of links; named in UNFOLD["SIDEBAR"]."""
     overview = {"title": "Overview", "icon": "monitoring", "link": reverse("admin:index")}
+    work, person = _links(request, _WORK), reverse("admin:dataunion_dataunion_person")
+    if request.path.startswith(person):
+        work = [{**link, "active": False} for link in work]  # its address lies below that of the records
     return [
-        {"items": [overview, *_links(request, _WORK)]},
+        {"items": [overview, *work, *_person(request, person)]},
         {"title": "Access", "separator": True, "items": _links(request, _PEOPLE)},
     ]
+
+
+def _person(request: HttpRequest, url: str) -> list[dict[str, Any]]:
+    link = {"title": "One person", "icon": "person_search", "link": url}
+    return [link] if _may_see(request, "dataunion_dataunion") else []
 
 
 def _links(request: HttpRequest, rows: tuple[tuple[str, str, str], ...]) -> list[dict[str, Any]]:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin import SimpleListFilter
+from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model
 from django.http import HttpRequest
 
+from dataunion.cursors import Cursor, cut_at
+from dataunion.search import is_address
+
 _AFTER, _BEFORE = "after", "before"
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One filter in use: what it says, and the list without it."""
+
+    title: str
+    words: str
+    drop_url: str
 
 
 class Pages:
@@ -38,13 +52,37 @@ class CursorChangeList(ChangeList):
         """Return a link that begins at the first page, unless it is one to another page."""
         return super().get_query_string(new_params, [*(remove or ()), _AFTER, _BEFORE])
 
+    @property
+    def chips(self) -> list[Chip]:
+        """Return the filters in use and the search."""
+        found = [
+            Chip(str(spec.title), str(dict(spec.lookup_choices).get(value, value)), self._drop(spec.parameter_name))
+            for spec in self.filter_specs
+            if isinstance(spec, SimpleListFilter) and (value := spec.value())
+        ]
+        # An address that somebody pasted is repeated nowhere, least of all in the log of a download.
+        words = "an e-mail address" if is_address(self.query) else self.query
+        return found + ([Chip("search", words, self._drop(SEARCH_VAR))] if self.query else [])
+
+    @property
+    def shared_url(self) -> str:
+        """Return the list's address for a colleague: with the filters, from the first page on."""
+        return self.get_query_string()
+
+    def say_filter(self) -> str:
+        """Return the filters in use in words."""
+        return ", ".join(f"{chip.title}: {chip.words}" for chip in self.chips) or "everything"
+
+    def _drop(self, name: str | None) -> str:
+        return self.get_query_string(remove=[name or ""])
+
     def get_results(self, request: HttpRequest) -> None:
         """Read one page and one row more, which says whether there is another."""
         column: str = self.model_admin.newest_by
         size = self.list_per_page
         back = self._read_cursor(request.GET.get(_BEFORE, ""), column)
         start = back or self._read_cursor(request.GET.get(_AFTER, ""), column)
-        rows = list(_slice(self.queryset, column, start, towards_newer=bool(back))[: size + 1])
+        rows = list(cut_at(self.queryset, column, start, towards_newer=bool(back))[: size + 1])
         more, rows = len(rows) > size, rows[:size]
         if back:
             rows.reverse()
@@ -63,26 +101,13 @@ class CursorChangeList(ChangeList):
         self.can_show_all = self.multi_page = False
         self.paginator = Pages(size)
 
-    def _read_cursor(self, text: str, column: str) -> tuple[Any, Any] | None:
+    def _read_cursor(self, text: str, column: str) -> Cursor | None:
         """Return what `_write_cursor` wrote; None for anything else."""
         value, _, key = text.rpartition("~")
         try:
             return (datetime.fromisoformat(value) if column else None), self.lookup_opts.pk.to_python(key)
         except (ValueError, ValidationError):
             return None
-
-
-def _slice(rows: QuerySet[Any], column: str, start: tuple[Any, Any] | None, *, towards_newer: bool) -> QuerySet[Any]:
-    names = [column, "pk"] if column else ["pk"]
-    op, sign = ("gt", "") if towards_newer else ("lt", "-")
-    if start is not None:
-        value, pk = start
-        where = Q(**{f"pk__{op}": pk})
-        if column:
-            # The first condition follows from the second; with it the database can begin within the index.
-            where = Q(**{f"{column}__{op}e": value}) & (Q(**{f"{column}__{op}": value}) | Q(**{column: value}) & where)
-        rows = rows.filter(where)
-    return rows.order_by(*(sign + name for name in names))
 
 
 def _write_cursor(row: Model, column: str) -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
-from dataunion import roster
-from dataunion.admin.badges import badge, record_badge
-from dataunion.admin.words import say_duration, show_when
-from dataunion.models import PAYLOADS, DataUnion, Partner, SyncAttempt, SyncJob
+from django.urls import reverse
+from django.utils.html import format_html
+
+from dataunion import renaming, roster
+from dataunion.admin.badges import record_badge
+from dataunion.admin.receipts import read_receipt
+from dataunion.admin.timeline import read_timeline, say_trigger
+from dataunion.admin.words import show_when
+from dataunion.models import PAYLOADS, DataUnion, Partner, SyncJob
 from dataunion.state import REOPENABLE, PartnerState, Status
 from dataunion.vault import VaultError
-
-_LATEST = 200
 
 
 def read_record_page(record: DataUnion, now: datetime) -> dict[str, Any]:
@@ -22,54 +26,64 @@ def read_record_page(record: DataUnion, now: datetime) -> dict[str, Any]:
     rows = {row.name: row for row in roster.find_partners()}
     names = [name for name in rows if name in record.partners or name in jobs]
     names += [name for name in record.partners if name not in rows]
-    attempts = SyncAttempt.objects.filter(record_id=record.pk).order_by("-created_at")[:_LATEST]
     data = PAYLOADS[record.data_type]._default_manager.filter(pk=record.pk).values_list("size_bytes", flat=True)
+    attempts = reverse("admin:dataunion_syncattempt_changelist")
+    person = reverse("admin:dataunion_dataunion_person")
     return {
         "created": show_when(record.created_at, now),
         "updated": show_when(record.updated_at, now),
         "size_bytes": data.first(),
-        "partners": [_partner(record, name, rows.get(name), jobs.get(name), now) for name in names],
-        "attempts": [_attempt(attempt, now) for attempt in attempts],
+        "partners": [_partner(record, name, rows.get(name), jobs, now) for name in names],
+        "attempts_url": f"{attempts}?{urlencode({'q': str(record.pk)})}",
+        "person_url": f"{person}?{urlencode({'user': record.user_hash})}",
+        **read_timeline(record, now),
     }
 
 
-def _partner(record: DataUnion, name: str, row: Partner | None, job: SyncJob | None, now: datetime) -> dict[str, Any]:
-    entry = record.entry(name) if name in record.partners else None
+def _partner(
+    record: DataUnion, name: str, row: Partner | None, jobs: Mapping[str, SyncJob], now: datetime
+) -> dict[str, Any]:
+    entry, job = record.entry(name) if name in record.partners else None, jobs.get(name)
     synced_at = datetime.fromisoformat(entry.synced_at) if entry and entry.synced_at else None
     return {
         "name": name,
         "badge": record_badge(record, name, job),
         "job": job,
+        "step": job.step.replace("_", " ") if job else "",
+        "trigger": say_trigger(job.trigger) if job else "",
+        "state": record.state_at(name, job),
         "synced": show_when(synced_at, now),
-        "receipt": _receipt(entry.receipt) if entry else [],
-        "due": _say_due(job, row, now) if job else "",
-        "can_retry": job is not None and job.status in REOPENABLE,
-        "can_rename": job is not None and job.error_class == "conflict",
+        "links": roster.find_links(row, entry.receipt) if row and entry else [],
+        "receipt": read_receipt(entry.receipt) if entry else [],
+        "due": _say_due(job, row, _find_missing(row, jobs), now) if job else "",
+        "can_retry": job is not None and row is not None and job.status in REOPENABLE,
+        "can_rename": job is not None and job.error_class == "conflict" and renaming.is_renamable(record),
         "stopped": row is not None and row.state != PartnerState.ON,
         "row": row,
         "keys": _kept_keys(record, name),
     }
 
 
-def _receipt(receipt: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what the partner gave back; only web addresses become links."""
-    return [
-        {"name": key, "value": value, "is_link": isinstance(value, str) and value.startswith(("https://", "http://"))}
-        for key, value in receipt.items()
-        if value not in (None, "")
-    ]
+def _find_missing(row: Partner | None, jobs: Mapping[str, SyncJob]) -> list[str]:
+    """Return the partners that must have the record first, and do not."""
+    return [name for name in roster.requirements(row) if name in jobs] if row else []
 
 
-def _say_due(job: SyncJob, row: Partner | None, now: datetime) -> str:
+def _say_due(job: SyncJob, row: Partner | None, missing: list[str], now: datetime) -> str:
     if job.status == Status.RUNNING:
         return "A worker has it in hand."
     if job.status == Status.FAILED:
         return "Nothing happens until somebody retries it."
     if job.status == Status.BLOCKED:
-        return "Blocked until the reason is gone."
-    if row is not None and row.state != PartnerState.ON:
+        return f"Blocked until {' and '.join(missing)} has it." if missing else "Blocked until the reason is gone."
+    if row is None:
+        return "There is no such partner any more, so nothing is sent."
+    if row.state != PartnerState.ON:
         return f"Waits until {row.name} is resumed."
-    return show_when(job.due_at, now) if job.due_at > now else "Due now."
+    if job.due_at <= now:
+        return "Due now."
+    asks = "Looked at again" if job.waiting_since else "Tried again" if job.attempts else "Sent"
+    return format_html("{} {}.", asks, show_when(job.due_at, now))
 
 
 def _kept_keys(record: DataUnion, name: str) -> Iterable[str]:
@@ -80,12 +94,3 @@ def _kept_keys(record: DataUnion, name: str) -> Iterable[str]:
         return sorted(record.retry_data(name))
     except VaultError:
         return ("cannot be opened: its key is missing from DATAUNION_VAULT_KEYS",)
-
-
-def _attempt(attempt: SyncAttempt, now: datetime) -> dict[str, Any]:
-    return {
-        "row": attempt,
-        "badge": badge(attempt.outcome),
-        "duration": say_duration(attempt.duration_ms),
-        "when": show_when(attempt.started_at, now),
-    }

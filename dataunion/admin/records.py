@@ -7,26 +7,23 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from dataunion import roster
+from dataunion import exports, roster, search
+from dataunion.admin import person
 from dataunion.admin.badges import record_badge
-from dataunion.admin.base import ReadOnlyAdmin, as_uuid, find_or_404, note, refuse_method, require_operator
-from dataunion.admin.filters import (
-    CreatedFilter,
-    RecordPartnerFilter,
-    RecordStatusFilter,
-    TypeFilter,
-    statuses,
-)
+from dataunion.admin.base import ReadOnlyAdmin, find_or_404, note, refuse_method, require_operator
+from dataunion.admin.downloads import send_csv
+from dataunion.admin.filters import RECORD_FILTERS, ColumnFilter, OfOpenWork, TypeFilter, is_filter
 from dataunion.admin.paging import CursorChangeList
 from dataunion.admin.record_page import read_record_page
+from dataunion.admin.searching import narrow
 from dataunion.admin.words import cut, show_when
-from dataunion.models import DataUnion, RemoteRef, SyncJob
+from dataunion.models import DataUnion, SyncJob
 from dataunion.renaming import NotRenamableError, send_under_new_name
 from dataunion.sync import tick
 
@@ -36,21 +33,32 @@ _AT_ONCE = 2000  # records with open work that one page looks through
 class RecordChangeList(CursorChangeList):
     """Narrows by open work: its rows, not the records, are searched."""
 
+    records: QuerySet[DataUnion]  # that the other filters leave
+    open_work: QuerySet[SyncJob] | None  # that the filters of open work leave; None where none is set
+
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[DataUnion]:
-        """Apply the filters by partner and status to the records of this page's side of the cursor."""
-        found: QuerySet[DataUnion] = super().get_queryset(request, exclude_parameters)
-        if not (self.params.get("partner") or self.params.get("status")):
-            return found
-        wanted: dict[str, Any] = {name: self.params[name] for name in ("partner", "data_type") if self.params.get(name)}
-        if self.params.get("status"):
-            wanted["status__in"] = statuses(self.params["status"])
-        jobs = SyncJob.objects.filter(**wanted).order_by("-record_id")
-        after, before = (as_uuid(request.GET.get(name, "")) for name in ("after", "before"))
+        """Apply the filters of open work to the records of this page's side of the cursor."""
+        self.records = super().get_queryset(request, exclude_parameters)
+        self.open_work = self._find_open_work()
+        if self.open_work is None:
+            return self.records
+        jobs = self.open_work.order_by("-record_id")
+        after, before = (search.as_uuid(request.GET.get(name, "")) for name in ("after", "before"))
         if before:
             jobs = jobs.filter(record_id__gt=before).order_by("record_id")
         elif after:
             jobs = jobs.filter(record_id__lt=after)
-        return found.filter(pk__in=list(jobs.values_list("record_id", flat=True)[:_AT_ONCE]))
+        return self.records.filter(pk__in=list(jobs.values_list("record_id", flat=True)[:_AT_ONCE]))
+
+    def _find_open_work(self) -> QuerySet[SyncJob] | None:
+        chosen = [spec for spec in self.filter_specs if isinstance(spec, ColumnFilter) and spec.value()]
+        if not any(isinstance(spec, OfOpenWork) for spec in chosen):
+            return None
+        jobs: QuerySet[SyncJob] = SyncJob.objects.filter(**search.narrow_jobs(self.query))
+        for spec in chosen:
+            if isinstance(spec, (OfOpenWork, TypeFilter)):
+                jobs = spec.apply(jobs)
+        return jobs
 
 
 @admin.register(DataUnion)
@@ -58,10 +66,11 @@ class RecordAdmin(ReadOnlyAdmin):
     """The list of records."""
 
     empty_words = "Records appear when a service hands them in, or by ./run manage import_records."
-    list_filter = (TypeFilter, RecordPartnerFilter, RecordStatusFilter, CreatedFilter)
+    list_filter = RECORD_FILTERS
     list_fullwidth = True
+    list_before_template = "admin/dataunion/list_tools.html"
     search_fields = ("user_hash",)
-    search_help_text = "User hash, data id, record id, object key, transaction"
+    search_help_text = "User hash, data id, record id, object key, transaction, file id"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CursorChangeList]:
         """Return the list that looks through open work."""
@@ -74,7 +83,8 @@ class RecordAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list."""
-        response: HttpResponse = super().changelist_view(request, {"title": "Records", **(extra_context or {})})
+        context = {"title": "Records", "export_url": reverse("admin:dataunion_dataunion_export")}
+        response: HttpResponse = super().changelist_view(request, {**context, **(extra_context or {})})
         return response
 
     def prepare_page(self, request: HttpRequest, rows: Sequence[Any]) -> None:
@@ -88,20 +98,12 @@ class RecordAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[DataUnion], search_term: str
     ) -> tuple[QuerySet[DataUnion], bool]:
-        """Search whole values, by the first of these that finds something: each is indexed, parts are not."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if "@" in term:
-            messages.warning(request, "E-mail addresses are not stored here. Search the person's user hash instead.")
-            return queryset.none(), False
-        pk = as_uuid(term)
-        if pk and DataUnion.objects.filter(pk=pk).exists():
-            return queryset.filter(pk=pk), False
-        if DataUnion.objects.filter(user_hash=term).exists():
-            return queryset.filter(user_hash=term), False
-        refs = list(RemoteRef.objects.filter(value=term).values_list("record_id", flat=True)[:_AT_ONCE])
-        return queryset.filter(Q(pk__in=refs) if refs else Q(data_id=term)), False
+        """Search whole values: each is indexed, parts of them are not."""
+        return narrow(request, queryset, search.narrow_records(search_term), search_term), False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Say whether a parameter of the address is one of the filters."""
+        return is_filter(self.list_filter, lookup)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show one record."""
@@ -114,10 +116,32 @@ class RecordAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/dataunion/record.html", context)
 
     def get_urls(self) -> list[URLPattern]:
-        """Add what is posted to a record."""
-        rename = self.admin_site.admin_view(self.rename_view)
-        own = [path("<uuid:pk>/rename/", rename, name="dataunion_dataunion_rename")]
+        """Add what is posted to a record, the downloads, and the page of one person."""
+        wrap = self.admin_site.admin_view
+        own = [
+            path("person/", wrap(self.person_view), name="dataunion_dataunion_person"),
+            path("person/export/", wrap(self.person_export_view), name="dataunion_dataunion_person_export"),
+            path("export/", wrap(self.export_view), name="dataunion_dataunion_export"),
+            path("<uuid:pk>/rename/", wrap(self.rename_view), name="dataunion_dataunion_rename"),
+        ]
         return own + super().get_urls()  # type: ignore[no-any-return]
+
+    def export_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """Send all that match as CSV."""
+        if request.method != "POST":
+            return refuse_method("POST")
+        self.require_view(request)
+        found = self.get_changelist_instance(request)
+        rows = exports.read_records(found.records, found.open_work, [row.name for row in roster.find_partners()])
+        return send_csv(request, DataUnion, rows, what="Records", wanted=found.say_filter())
+
+    def person_view(self, request: HttpRequest) -> HttpResponse:
+        """Show all records of one person."""
+        return person.show(self, request)
+
+    def person_export_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """Send all that is stored about one person."""
+        return person.export(self, request)
 
     def rename_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Upload a record under a new name, and register that."""

@@ -18,11 +18,18 @@ _FIELDS = {
     "data_type": "type {}",
     "status": "status {}",
     "step": "step {}",
+    "step__in": "before its first step",
     "error_class": "error {}",
-    "cause": "message “{}”",
+    "cause": "cause “{}”",
+    "run": "reopened by retry run {}",
+    "attempts": "attempts {}",
+    "attempts__gte": "attempts {} or more",
+    "attempts__lte": "attempts {} or fewer",
     "user_hash": "user {}",
     "record_id": "record {}",
+    "record_id__in": "{} found by a name",
     "created_at__lte": "open since before {}",
+    "changed_at__gte": "changed since {}",
 }
 
 
@@ -72,7 +79,11 @@ def say_duration(milliseconds: int) -> str:
 
 def say_filter(wanted: Mapping[str, Any]) -> str:
     """Return what a retry run's filter means."""
-    parts = [_FIELDS.get(name, name + " {}").format(value) for name, value in wanted.items() if value]
+    parts = [
+        _FIELDS.get(name, name + " {}").format(say_count(len(value), "record") if isinstance(value, list) else value)
+        for name, value in wanted.items()
+        if value not in (None, "")
+    ]
     return ", ".join(parts) or "everything"
 
 

@@ -10,10 +10,10 @@ from django.db import models
 from django.utils import timezone
 
 from dataunion.models._fields import Key
-from dataunion.state import DataType, PartnerEntry
+from dataunion.state import DataType, PartnerEntry, Status
 
 if TYPE_CHECKING:
-    from dataunion.models.job import SyncJobQuerySet
+    from dataunion.models.job import SyncJob, SyncJobQuerySet
 
 USER_HASH_PATTERN = r"[A-Za-z0-9_-]{1,128}"
 DATA_ID_MAX_CHARS = 512
@@ -38,6 +38,7 @@ class DataUnion(models.Model):
 
     class Meta:
         db_table = "dataunions"
+        permissions = [("export_person", "Can export all that is stored about one person")]
         verbose_name = "record"
         constraints = [models.UniqueConstraint(fields=["user_hash", "data_type", "data_id"], name="record_once")]
         indexes = [
@@ -100,6 +101,17 @@ class DataUnion(models.Model):
         if partner not in self.partners:
             raise ValueError(f"Partner {partner} not found")
         return PartnerEntry.parse(self.partners[partner])
+
+    def state_at(self, partner: str, job: SyncJob | None) -> str:
+        """Return the word for this record at a partner, from its entry and its open job; "" when it is not enrolled."""
+        if job is not None:
+            return job.status
+        if partner not in self.partners:
+            return ""
+        entry = self.entry(partner)
+        if entry.withdrawn_at:
+            return "withdrawn"
+        return "synced" if entry.is_synced else Status.PENDING
 
     def retry_data(self, partner: str) -> dict[str, Any]:
         """Return the partner's step results in clear: the open job's, else the entry's. Never show values of it."""

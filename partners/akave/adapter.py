@@ -184,6 +184,11 @@ class AkavePartner(Partner):
         url = saved.get("url") or f"{self._public_url}/{saved['bucket']}/{quote(saved['key'])}"
         return {"key": saved["key"], "url": url, "etag": saved["etag"], "sha256": saved["sha256"]}
 
+    @classmethod
+    def find_links(cls, options: Mapping[str, Any], receipt: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """Return the encrypted object."""
+        return [("The encrypted object", str(receipt["url"]))] if receipt.get("url") else []
+
     def refs(self, item: Item) -> Iterable[tuple[str, str]]:
         """Return the object key."""
         return (("object_key", item.saved["key"]),)

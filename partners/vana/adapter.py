@@ -9,6 +9,7 @@ from partners.base import REVOKE, Item, Ledger, ManyResult, Partner, SignedTx, S
 from partners.errors import MisconfiguredError, PartnerError
 from partners.http import HttpClient
 from partners.requirements import Option
+from partners.vana import explorer
 from partners.vana.checks import check
 from partners.vana.client import VanaClient
 from partners.vana.options import OPTIONS, Settings, find_lack, parse
@@ -195,6 +196,11 @@ class VanaPartner(Partner):
         """Return file id, transaction and block; proof, refinement and reward where there are."""
         shown = ("file_id", "tx_hash", "block", "proof", "refinement", "reward", "remains")
         return {name: item.saved[name] for name in shown if name in item.saved}
+
+    @classmethod
+    def find_links(cls, options: Mapping[str, Any], receipt: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """Return the transactions in the block explorer."""
+        return explorer.find_links(options, receipt)
 
     def refs(self, item: Item) -> Iterable[tuple[str, str]]:
         """Return transaction hash and file id."""

@@ -29,6 +29,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="tee_pool", label="TeePool", holds="the TeePool's address, 0x + 40 hex", required=False, pattern=ADDRESS
     ),
+    Option(name="explorer_url", label="Block explorer", required=False, pattern=URL,
+           holds="the http(s) URL of a block explorer; known for 1480 and 14800"),
     Option(name="file_owner", holds="signer or owner: whose the registered files are", default="signer",
            pattern="signer|owner"),
     Option(name="schema_id", holds="the schema's id, 0 for none", default="0", pattern=NUMBER),

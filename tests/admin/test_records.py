@@ -198,7 +198,7 @@ def test_a_record_without_data_or_partners_says_so(admin: Client) -> None:
 
     assert "not handed in yet" in page
     assert "No partner takes this type of data." in page
-    assert "Nothing yet." in page
+    assert "Nothing was tried yet." in page
 
 
 def test_records_cannot_be_written(admin: Client) -> None:

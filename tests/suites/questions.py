@@ -9,7 +9,7 @@ from django.db import connection, models
 from django.test import Client
 from django.utils import timezone
 
-from dataunion import claims, roster
+from dataunion import claims, exports, person, roster
 from dataunion.api import listing
 from dataunion.clock import db_now
 from dataunion.models import DataUnion, RemoteRef, SyncAttempt, SyncJob, User
@@ -121,6 +121,18 @@ QUESTIONS: Mapping[str, Callable[[], object]] = {
     "admin: the overview": _page("/admin/"),
     "attempts of a record": _admin(f"dataunion/{_SOME}/change/"),
     "remote reference": _admin(f"dataunion/?q={_REF}"),
+    "admin: open work of a cause": _admin("syncjob/?cause=a&partner=akave"),
+    "admin: open work of a retry run": _admin(f"syncjob/?run={_SOME}"),
+    "admin: open work by a remote reference": _admin(f"syncjob/?q={_REF}"),
+    "admin: open work by a data id": _admin("syncjob/?q=id-22"),
+    "admin: records with an error class": _admin("dataunion/?error_class=internal"),
+    "admin: records of a retry run": _admin(f"dataunion/?run={_SOME}"),
+    "admin: one person": _admin(f"dataunion/person/?user={_USER}"),
+    "export of one person": lambda: list(person.write_export(_USER, timezone.now())),
+    "CSV of failed work": lambda: list(exports.read_jobs(SyncJob.objects.filter(status="failed"))),
+    "CSV of records with failed work": lambda: list(
+        exports.read_records(DataUnion.objects.all(), SyncJob.objects.filter(status="failed"), PARTNERS)
+    ),
     "REST: failed records of a partner": lambda: listing.find_records(partner="akave", status="failed"),
     "REST: records of a user": lambda: listing.find_records(user_hash=_USER),
 }
@@ -129,5 +141,8 @@ NEWEST: Mapping[str, Callable[[], object]] = {
     "admin: records of the last hour": _admin("dataunion/?created=1h"),
     "admin: the overview of the last hour": _page("/admin/?window=1h"),
     "admin: attempts of the last hour": _admin("syncattempt/?created=1h"),
+    "admin: open work of so many attempts": _admin("syncjob/?attempts=2-5"),
+    "admin: open work changed in the last hour": _admin("syncjob/?changed=1h"),
+    "admin: records whose work has so many attempts": _admin("dataunion/?attempts=2-5"),
     "REST: records since": lambda: listing.find_records(created_after=timezone.now() - timedelta(hours=1)),
 }

@@ -1,0 +1,18 @@
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ("dataunion", "0004_cause_and_run"),
+    ]
+
+    operations = [
+        migrations.AlterModelOptions(
+            name="dataunion",
+            options={
+                "permissions": [("export_person", "Can export all that is stored about one person")],
+                "verbose_name": "record",
+            },
+        ),
+    ]
