@@ -1,4 +1,4 @@
-"""A thread of every process of ours that notices when nobody else looks for alerts: the clock may stand.
+"""A thread of every web and worker process that notices when nobody else looks for alerts: the clock may stand.
 
 While upkeep looks every minute it only reads one row. It needs no broker, no beat and no request.
 """
@@ -9,31 +9,36 @@ import logging
 import threading
 from typing import Any
 
-from celery.signals import beat_init, worker_init
+from celery.signals import worker_init
 
 log = logging.getLogger(__name__)
-_FIRST_S = 120.0  # what starts together with this process has had its chance by then
-_EVERY_S = 30.0
 _started = threading.Lock()
 
 
-def keep_watch(**_: Any) -> None:
-    """Start the thread; a second call does nothing."""
-    if _started.acquire(blocking=False):
-        threading.Thread(target=_watch, name="watch", daemon=True).start()
+class Watch(threading.Thread):
+    """Looks from time to time; what started together with this process has its chance first."""
+
+    def __init__(self, *, first_s: float = 120.0, every_s: float = 30.0) -> None:
+        super().__init__(name="watch", daemon=True)
+        self._first_s, self._every_s = first_s, every_s
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Look until the process ends, or `stop` is called."""
+        wait_s = self._first_s
+        while not self._stopping.wait(wait_s):
+            _look()
+            wait_s = self._every_s
+
+    def stop(self) -> None:
+        """End it after its present look."""
+        self._stopping.set()
+        self.join()
 
 
-def _watch() -> None:
-    pause = threading.Event()
-    wait_s = _FIRST_S
-    while not pause.wait(wait_s):
-        look_once()
-        wait_s = _EVERY_S
-
-
-def look_once() -> None:
+def _look() -> None:
     """Look, if nobody else did; what goes wrong is logged by its kind, and tried again."""
-    from django.db import close_old_connections
+    from django.db import connections  # workers have no settings yet when they import this file
 
     from dataunion.sync import tick
 
@@ -42,10 +47,15 @@ def look_once() -> None:
     except Exception as error:  # the thread must outlive whatever it meets
         log.warning("alerts.watch.failed", extra={"type": type(error).__name__})
     finally:
-        close_old_connections()
+        connections.close_all()
+
+
+def keep_watch(**_: Any) -> None:
+    """Start this process's watch; a second call does nothing."""
+    if _started.acquire(blocking=False):
+        Watch().start()
 
 
 def watch_in_workers() -> None:
-    """Have every worker and every beat keep watch."""
+    """Have every worker keep watch; a beat may live in a network without a way out."""
     worker_init.connect(keep_watch, weak=False)
-    beat_init.connect(keep_watch, weak=False)
