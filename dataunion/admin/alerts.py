@@ -160,7 +160,7 @@ def _say_rules() -> list[tuple[str, str, str]]:
         ),
         (
             "Attempts fail",
-            f"{limits.alert_failure_ratio:.0%} of the last {limits.alert_failure_minimum} or more",
+            f"{limits.alert_failure_ratio:.0%} of {limits.alert_failure_minimum} or more in this hour",
             "DATAUNION_ALERT_FAILURE_RATIO, …_FAILURE_MINIMUM",
         ),
         ("Due work waits", f"for {limits.alert_due_minutes:g} minutes", "DATAUNION_ALERT_DUE_MINUTES"),

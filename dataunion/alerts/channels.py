@@ -14,6 +14,7 @@ from partners.errors import PartnerError
 from partners.http import HttpClient
 
 _DEADLINE_S = 10.0
+_WHO, _STEP = "alerts", "send"  # in the client's messages
 
 
 class NotSentError(Exception):
@@ -61,11 +62,11 @@ class Webhook:
         url, may_be_private = settings.ALERT_URL, settings.ALERT_ALLOW_PRIVATE
         if not may_be_private and not url.startswith("https://"):
             raise NotSentError("DATAUNION_ALERT_URL should begin with https://, or set DATAUNION_ALERT_ALLOW_PRIVATE")
-        client = HttpClient(partner="alerts", deadline_s=_DEADLINE_S, allow_private=may_be_private)
+        client = HttpClient(partner=_WHO, deadline_s=_DEADLINE_S, allow_private=may_be_private)
         try:
-            client.request("POST", url, json={"text": _as_slack_text(message)}, step="send", unknown_on_lost=False)
+            client.request("POST", url, json={"text": _as_slack_text(message)}, step=_STEP, unknown_on_lost=False)
         except PartnerError as error:
-            raise NotSentError(name_cause(error.message)) from None
+            raise NotSentError(name_cause(error.message.removeprefix(f"{_WHO}: {_STEP}: "))) from None
         finally:
             client.close()
 

@@ -77,14 +77,14 @@ def test_a_webhook_that_is_away_is_said_without_its_secret(hook: Hook) -> None:
     with override_settings(ALERT_URL="http://127.0.0.1:9/secret"):
         said = problem_of(Webhook())
 
-    assert said == "alerts: send: 127.0.0.1 cannot be connected to; nothing was sent"
+    assert said == "127.0.0.1 cannot be connected to; nothing was sent"
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
         ("http://hooks.example/secret", "DATAUNION_ALERT_URL should begin with https://"),
-        ("https://127.0.0.1/secret", "alerts: send: 127.0.0.1 leads into a private network, which is refused"),
+        ("https://127.0.0.1/secret", "127.0.0.1 leads into a private network, which is refused"),
     ],
 )
 def test_our_own_network_is_not_asked_unless_it_is_allowed(url: str, said: str) -> None:
@@ -95,7 +95,7 @@ def test_our_own_network_is_not_asked_unless_it_is_allowed(url: str, said: str) 
 def test_a_trial_asks_every_channel_and_says_how_each_went(mail: MailServer, hook: Hook) -> None:
     hook.status = 500
 
-    assert try_out(MESSAGE) == {"e-mail": "", "webhook": "alerts: send: answered 500"}
+    assert try_out(MESSAGE) == {"e-mail": "", "webhook": "answered 500"}
     assert len(mail.messages) == 1
 
 

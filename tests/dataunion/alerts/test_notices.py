@@ -69,7 +69,7 @@ def test_a_message_shows_why_it_was_not_sent(hook: Hook) -> None:
         "state": "waiting",
         "tries": 1,
         "due_at": now + timedelta(seconds=120),
-        "problem": "alerts: send: answered 404; the same request will be refused again",
+        "problem": "answered 404; the same request will be refused again",
     }
 
 
@@ -124,7 +124,7 @@ def test_a_message_is_given_up_after_a_day(hook: Hook) -> None:
 
     assert (stored()["state"], stored()["problem"]) == (
         "dropped",
-        "not sent within a day; alerts: send: answered 500",
+        "not sent within a day; answered 500",
     )
     assert len(hook.texts) == 1
 
