@@ -64,16 +64,21 @@ def write(once: str, channel: str, message: Message, now: datetime, *, incident:
 
 
 def deliver(now: datetime) -> None:
-    """Send what is due; a channel that fails is left alone until the next look."""
-    channels = {channel.name: channel for channel in find_channels()}
-    failed: set[str] = set()
-    due = Notice.objects.filter(state=NoticeState.WAITING, due_at__lte=now).order_by("due_at")[:_AT_ONCE]
-    for row in list(due):
-        channel = channels.get(row.channel)
-        if channel is None or now - row.created_at > _GIVE_UP:
-            _drop(row, "not sent within a day" if channel else "the channel is no longer set up")
-        elif row.channel not in failed and _take_turn(row, now) and not _send(row, channel, now):
-            failed.add(row.channel)
+    """Send what is due; a channel that fails is left alone until the next look, and holds up no other."""
+    due = Notice.objects.filter(state=NoticeState.WAITING, due_at__lte=now).order_by("due_at")
+    channels = find_channels()
+    for row in due.exclude(channel__in=[channel.name for channel in channels])[:_AT_ONCE]:
+        _drop(row, "the channel is no longer set up")
+    for channel in channels:
+        _deliver_by(channel, list(due.filter(channel=channel.name)[:_AT_ONCE]), now)
+
+
+def _deliver_by(channel: Channel, rows: Iterable[Notice], now: datetime) -> None:
+    for row in rows:
+        if now - row.created_at > _GIVE_UP:
+            _drop(row, "not sent within a day")
+        elif _take_turn(row, now) and not _send(row, channel, now):
+            return
 
 
 def _take_turn(row: Notice, now: datetime) -> bool:

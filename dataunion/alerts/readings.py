@@ -81,7 +81,7 @@ def _read_signer(row: Partner) -> tuple[SignerReading | None, bool]:
     try:
         return roster.get_adapter(row).read_signer(), False
     except PartnerError as error:
-        log.info("alerts.signer.unknown", extra={"partner": row.name, "cause": error.message})
+        log.debug("alerts.signer.unknown", extra={"partner": row.name, "cause": error.message})
     except Exception as error:  # an adapter's bug must not keep the other rules from being judged
         log.warning("alerts.signer.unknown", extra={"partner": row.name, "type": type(error).__name__})
     return None, True

@@ -98,20 +98,30 @@ def test_two_workers_send_it_once(hook: Hook) -> None:
     assert stored()["tries"] == 1
 
 
+def test_of_two_that_saw_a_message_one_gets_its_turn() -> None:
+    now = db_now()
+    write(now)
+    first, second = Notice.objects.get(), Notice.objects.get()
+
+    assert [notices._take_turn(first, now), notices._take_turn(second, now)] == [True, False]
+    assert stored()["tries"] == 1
+
+
 def test_one_channel_that_fails_holds_up_only_itself(mail: MailServer, hook: Hook) -> None:
     now = db_now()
     mail.refusal = "451 try later"
-    for number in range(3):
-        write(now, f"m{number}", "email")
-        write(now, f"h{number}", "webhook")
+    for number in range(22):  # more than one look takes in hand
+        write(now - timedelta(minutes=1), f"m{number}", "email")
+    write(now, "h", "webhook")
 
     notices.deliver(now)
 
-    assert [stored(f"h{n}")["state"] for n in range(3)] == ["sent"] * 3
-    assert sorted(stored(f"m{n}")["tries"] for n in range(3)) == [0, 0, 1]
+    assert stored("h")["state"] == "sent"
+    assert sorted(stored(f"m{n}")["tries"] for n in range(22)) == [0] * 21 + [1]
     mail.refusal = ""
-    notices.deliver(now + timedelta(minutes=5))
-    assert [stored(f"m{n}")["state"] for n in range(3)] == ["sent"] * 3
+    for minutes in (5, 6):
+        notices.deliver(now + timedelta(minutes=minutes))
+    assert [stored(f"m{n}")["state"] for n in range(22)] == ["sent"] * 22
 
 
 def test_a_message_is_given_up_after_a_day(hook: Hook) -> None:
