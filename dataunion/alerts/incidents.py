@@ -48,7 +48,7 @@ def _see(row: Incident, now: datetime) -> None:
 
 
 def _end(row: Incident, now: datetime, calm: timedelta) -> None:
-    if now - row.seen_at < calm:
+    if abs(now - row.seen_at) < calm:  # a clock may have gone back since
         return
     mine = Incident.objects.filter(pk=row.pk, state=IncidentState.OPEN)
     mine.update(state=IncidentState.ENDED, ended_at=now, slot=f"{row.slot} {row.pk}")

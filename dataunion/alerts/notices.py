@@ -20,7 +20,7 @@ from dataunion.models import Incident, Notice
 from dataunion.state import IncidentState, NoticeState
 
 log = logging.getLogger(__name__)
-_AT_ONCE = 20
+_AT_ONCE = 10  # of one channel in one look
 _FIRST_S, _LONGEST_S = 120.0, 1800.0  # between two tries; the first is longer than any try lasts
 _GIVE_UP = timedelta(days=1)
 

@@ -144,7 +144,7 @@ def alert() -> None:
 def alert_if_late() -> None:
     """Look for what staff must know where upkeep does not: no beat, no broker, no worker for the clock's work."""
     ran_at = read_ran_at("alerts")
-    if ran_at is None or db_now() - ran_at > _ALERTS_LATE:
+    if ran_at is None or abs(db_now() - ran_at) > _ALERTS_LATE:
         alert()
 
 

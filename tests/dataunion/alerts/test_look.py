@@ -94,6 +94,16 @@ def test_it_may_begin_again_after_it_was_over(now: datetime) -> None:
     assert sorted(Incident.objects.values_list("state", flat=True)) == ["open", "over"]
 
 
+def test_an_incident_that_a_clock_ahead_noted_ends_all_the_same(now: datetime) -> None:
+    stop()
+    look(now)
+    set_partner("vana", state="on", state_by="ada")
+
+    look(now - timedelta(hours=1))
+
+    assert Incident.objects.get().state == "over"
+
+
 def test_who_is_set_up_later_is_told_of_what_is_open_and_not_of_what_was(
     now: datetime, request: pytest.FixtureRequest
 ) -> None:

@@ -258,7 +258,7 @@ def test_upkeep_looks_for_alerts() -> None:
     assert "stopped akave" in Incident.objects.values_list("slot", flat=True)
 
 
-@pytest.mark.parametrize(("seconds", "looks"), [(80, False), (95, True)])
+@pytest.mark.parametrize(("seconds", "looks"), [(80, False), (95, True), (-200, True)])
 def test_whoever_lives_looks_where_upkeep_has_not_for_a_while(seconds: float, looks: bool) -> None:
     set_partner(state="paused", state_by="system")
     TaskLease.objects.create(name="alerts", ran_at=ago(seconds))
