@@ -43,6 +43,15 @@ def check_lease(app_configs: Any, **_: Any) -> list[CheckMessage]:
 
 
 @register(Tags.compatibility)
+def check_alerts(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Whoever is to get alerts by e-mail can get them."""
+    if settings.ALERT_EMAILS and not settings.CAN_SEND_EMAIL:
+        said = "DATAUNION_ALERT_EMAILS is set, but EMAIL_URL is not: no alert is sent by e-mail."
+        return [Warning(said, id="dataunion.W001")]
+    return []
+
+
+@register(Tags.compatibility)
 def check_loaders(app_configs: Any, **_: Any) -> list[CheckMessage]:
     """Each loader of the settings is for a known type, and has all that it needs."""
     found: list[CheckMessage] = []

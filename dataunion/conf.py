@@ -28,6 +28,14 @@ class Conf:
     attempts_keep_days: int = 90
     api_max_body_bytes: int = 20_000_000
     api_requests_per_minute: int = 6000  # for each API key
+    alert_stopped_minutes: float = 5.0  # how long a partner may leave us without an answer
+    alert_failure_ratio: float = 0.5  # failed attempts among those that synced or failed
+    alert_failure_minimum: int = 20  # attempts below which no ratio is judged
+    alert_due_minutes: float = 15.0  # how long due work may wait
+    alert_clock_minutes: float = 2.0  # how long the clock may stand
+    alert_signer_coins: float = 0.1  # a signer that holds less is to be funded
+    alert_key_days: float = 14.0  # an API key that ends sooner is to be replaced
+    alert_calm_minutes: float = 5.0  # all must be well for so long before an incident is over
 
     @classmethod
     def load(cls, env: Mapping[str, str]) -> Conf:

@@ -46,6 +46,22 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class IncidentState(StrEnum):
+    """ended: it is over, and who was told of it is still to be told so."""
+
+    OPEN = "open"
+    ENDED = "ended"
+    OVER = "over"
+
+
+class NoticeState(StrEnum):
+    """States of a message about an incident; dropped: given up after a day."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    DROPPED = "dropped"
+
+
 class Outcome(StrEnum):
     """How one attempt ended."""
 

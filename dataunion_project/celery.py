@@ -8,9 +8,10 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dataunion_project.settings")
 
-from dataunion_project import alive
+from dataunion_project import alive, watch
 
 app = Celery("dataunion")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["dataunion"])
 alive.show(app)
+watch.watch_in_workers()

@@ -22,7 +22,7 @@ from django.templatetags.static import static
 from dataunion.conf import Conf
 from dataunion.state import PARTNER_NAME_PATTERN, DataType
 from dataunion_project.local import embedded_secrets
-from dataunion_project.mail import parse_mail_server
+from dataunion_project.mail import parse_addresses, parse_hook, parse_hour, parse_mail_server
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 EMBEDDED = not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"))
@@ -124,6 +124,11 @@ vars().update(_MAIL)  # EMAIL_BACKEND, EMAIL_HOST and what else Django wants to 
 EMAIL_TIMEOUT = 10.0
 _SENDER = f"dataunion@{urlsplit(BASE_URL).hostname}"
 DEFAULT_FROM_EMAIL = _read("DEFAULT_FROM_EMAIL", "the address from which e-mail is sent", str, _SENDER)
+# Who is told when something is wrong: nobody, unless they are set.
+ALERT_EMAILS = _read("DATAUNION_ALERT_EMAILS", "e-mail addresses separated by commas", parse_addresses, "")
+ALERT_URL = _read("DATAUNION_ALERT_URL", "the http(s) URL of a Slack-compatible webhook", parse_hook, "")
+ALERT_ALLOW_PRIVATE = _read("DATAUNION_ALERT_ALLOW_PRIVATE", "yes or no", _flag, "no")
+ALERT_DIGEST_HOUR = _read("DATAUNION_ALERT_DIGEST_HOUR", "an hour from 0 to 23 (UTC), or off", parse_hour, "7")
 # Touched by workers and beats as they work; a health check looks at its age.
 ALIVE_FILE = _read("DATAUNION_ALIVE_FILE", "the path of a file", str, "")
 DATABASES = {

@@ -92,6 +92,15 @@ class SignerView:
     instead: tuple[SignedTx, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class SignerReading:
+    """What our signer has, and what a unit of gas costs now."""
+
+    address: str
+    balance_wei: int
+    gas_price_wei: int
+
+
 class Ledger(Protocol):
     """The signer's book of transactions, kept in the database. Called from the task's own thread only.
 
@@ -168,6 +177,10 @@ class Partner:
         What it puts `instead` of a refused transaction is stored before it is sent: with the next look.
         """
         raise NotImplementedError
+
+    def read_signer(self) -> SignerReading | None:
+        """Ask the chain what our signer has; None for a partner without one. Raises PartnerError."""
+        return None
 
     def active_steps(self, kind: str) -> tuple[str, ...]:
         """Return the steps that this configuration asks for."""

@@ -76,6 +76,13 @@ class Breaker:
         """Return when the next probe is admitted, for staff to see; None when closed."""
         return None if self.open_until is None else datetime.fromtimestamp(self.open_until, UTC)
 
+    def away_s(self, now: datetime) -> float:
+        """Return for how long it has been open at least, since the partner last worked at full pace; 0 when closed."""
+        if self.open_until is None:
+            return 0.0
+        lasted_s = sum(self._lasts_s(trip) for trip in range(self.trips))
+        return max(0.0, lasted_s + now.timestamp() - self.open_until)
+
     def admits(self, now: datetime, wanted: int, running: int = 0) -> int:
         """Return how many of `wanted` jobs may be sent now, beside those that are; then call `probe_taken`."""
         state = self.state(now)
@@ -135,9 +142,11 @@ class Breaker:
         return enough and bad > 0 and bad >= self.policy.ratio * (good + bad)
 
     def _opened(self, now: datetime) -> Breaker:
-        lasts_s = min(self.policy.open_s * 2.0 ** min(self.trips, 30), self.policy.max_open_s)
-        end = now.timestamp() + lasts_s
+        end = now.timestamp() + self._lasts_s(self.trips)
         return Breaker(policy=self.policy, open_until=end, trips=self.trips + 1)
+
+    def _lasts_s(self, trips: int) -> float:
+        return min(self.policy.open_s * 2.0 ** min(trips, 30), self.policy.max_open_s)
 
     def _faster(self) -> Breaker:
         if self.pace is None:

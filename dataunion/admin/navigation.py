@@ -13,6 +13,7 @@ _WORK = (
     ("Retry runs", "replay", "dataunion_retryrun"),
     ("Attempts", "history", "dataunion_syncattempt"),
     ("Partners", "hub", "dataunion_partner"),
+    ("Alerts", "notifications", "dataunion_incident"),
 )
 _PEOPLE = (
     ("Users", "person", "dataunion_user"),

@@ -1,5 +1,6 @@
 """The tables. One vocabulary a file; questions are QuerySet methods, moves live in claims."""
 
+from dataunion.models.alert import Incident, Notice
 from dataunion.models.chain import ChainTx, Signer
 from dataunion.models.job import NEVER, RemoteRef, SyncAttempt, SyncJob, has_ended
 from dataunion.models.partner import Partner
@@ -18,6 +19,8 @@ __all__ = [
     "DataUnion",
     "HealthData",
     "HourStat",
+    "Incident",
+    "Notice",
     "Partner",
     "Payload",
     "RemoteRef",

@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 
 from dataunion import claims, gate, reconcile, retries, roster, stats
+from dataunion.alerts.look import look
+from dataunion.alerts.readings import read_ran_at
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import NEVER, Partner, SyncAttempt, SyncJob, TaskLease, has_ended
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 _NUDGES = 4  # at most so many at once for one partner: each works until nothing is due
 _PRUNE = 10_000
 _RESCUE = 500
+_ALERTS_LATE = timedelta(seconds=90)
 
 
 @contextmanager
@@ -121,13 +124,28 @@ def nudge_partners(names: set[str] | None = None) -> None:
 
 
 def upkeep() -> None:
-    """Do what may wait for minutes: roll up statistics, prune attempts, audit a slice of records."""
+    """Do what may wait for minutes: roll up statistics, look for alerts, prune attempts, audit a slice of records."""
     with hold("upkeep", 300.0) as now:
         if now is None:
             return
         _do("statistics", lambda: stats.roll_up(now))
+        _do("alerts", alert)
         _do("pruning", lambda: _prune(now))
         _do("audit", lambda: reconcile.audit(now))
+
+
+def alert() -> None:
+    """Look for what staff must know, and tell them."""
+    with hold("alerts", 300.0) as now:
+        if now is not None:
+            look(now)
+
+
+def alert_if_late() -> None:
+    """Look for what staff must know where upkeep does not: no beat, no broker, no worker for the clock's work."""
+    ran_at = read_ran_at("alerts")
+    if ran_at is None or abs(db_now() - ran_at) > _ALERTS_LATE:
+        alert()
 
 
 def _prune(now: datetime) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from partners.base import REVOKE, Item, Ledger, ManyResult, Partner, SignedTx, SignerView, StepResult, Verdict
+from partners.base import (
+    REVOKE,
+    Item,
+    Ledger,
+    ManyResult,
+    Partner,
+    SignedTx,
+    SignerReading,
+    SignerView,
+    StepResult,
+    Verdict,
+)
 from partners.errors import MisconfiguredError, PartnerError
 from partners.http import HttpClient
 from partners.requirements import Option
@@ -99,6 +110,11 @@ class VanaPartner(Partner):
     def look_at_signer(self, unmined: Sequence[SignedTx]) -> SignerView:
         """Broadcast again what the node does not know, in nonce order."""
         return look_at_signer(self.client, self.settings, unmined)
+
+    def read_signer(self) -> SignerReading:
+        """Ask the node for the signer's balance and the price of gas."""
+        balance, price = self.client.balance_and_price(self._address)
+        return SignerReading(address=self._address, balance_wei=balance, gas_price_wei=price)
 
     # the steps
 

@@ -120,6 +120,12 @@ class Chain:
         return int(self._call("eth_getBalance", address, "latest"), 16)
 
     @sensible
+    def balance_and_price(self, address: str) -> tuple[int, int]:
+        """Return an account's balance and today's price of a unit of gas, both in wei."""
+        balance, price = self._ask([("eth_getBalance", [address, "latest"]), ("eth_gasPrice", [])])
+        return int(balance, 16), int(price, 16)
+
+    @sensible
     def nonce(self, address: str, block: str) -> int:
         """Return how many transactions of this account are in the chain at `block` ("latest", "pending", a number)."""
         return int(self._call("eth_getTransactionCount", address, block), 16)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.core.checks import Error, Warning
 
-from dataunion.checks import check_lease, check_partners
+from dataunion.checks import check_alerts, check_lease, check_partners
 from tests.dataunion.work import settings_of
 
 
@@ -39,3 +39,14 @@ def test_a_missing_option_names_its_variable(settings: Any, embedded: bool, leve
 def test_a_lease_shorter_than_a_renewal_needs_is_an_error(lease_s: float, count: int) -> None:
     with settings_of(sync_lease_s=lease_s):
         assert [m.id for m in check_lease(None)] == ["dataunion.E003"] * count
+
+
+@pytest.mark.parametrize(("can_send", "count"), [(False, 1), (True, 0)])
+def test_addresses_for_alerts_without_a_mail_server_are_warned_of(settings: Any, can_send: bool, count: int) -> None:
+    settings.ALERT_EMAILS, settings.CAN_SEND_EMAIL = ["ops@example.org"], can_send
+
+    assert [m.id for m in check_alerts(None)] == ["dataunion.W001"] * count
+
+
+def test_whoever_wants_no_alerts_needs_no_mail_server() -> None:
+    assert check_alerts(None) == []

@@ -99,6 +99,11 @@ WRONG = [
     ("DATAUNION_BASE_URL", "dataunion.example", "https:// and the name at which staff open it"),
     ("DATAUNION_PARTNERS", "akave,total", "names (a-z, 0-9, _, -) separated by commas"),
     ("DATAUNION_PARTNERS", "a__b", "names (a-z, 0-9, _, -) separated by commas"),
+    ("EMAIL_URL", f"imap://{SECRET}@mail", "smtp://, smtp+tls:// or smtp+ssl://user:password@host:port"),
+    ("EMAIL_URL", f"smtp://{SECRET}@", "smtp://, smtp+tls:// or smtp+ssl://user:password@host:port"),
+    ("DATAUNION_ALERT_EMAILS", f"ops@example.org,{SECRET}", "e-mail addresses separated by commas"),
+    ("DATAUNION_ALERT_URL", f"hooks.example/{SECRET}", "the http(s) URL of a Slack-compatible webhook"),
+    ("DATAUNION_ALERT_DIGEST_HOUR", "24", "an hour from 0 to 23 (UTC), or off"),
     ("DATAUNION_LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
     ("DATAUNION_SYNC_CHUNK", "many", "a whole number above 0"),
     ("DATAUNION_SYNC_CHUNK", "1.5", "a whole number above 0"),
@@ -277,3 +282,48 @@ def test_tracking_is_on_unless_it_is_off(tmp_path: Path, given: str, tracks: boo
     found, _ = load(tmp_path, "DATAUNION_TRACKING", DATAUNION_TRACKING=given, **DEPLOYED)
 
     assert found["DATAUNION_TRACKING"] is tracks
+
+
+# --- e-mail and alerts
+
+
+def test_without_a_mail_server_mail_goes_nowhere_and_nobody_is_told(tmp_path: Path) -> None:
+    names = ("EMAIL_BACKEND", "CAN_SEND_EMAIL", "ALERT_EMAILS", "ALERT_URL", "ALERT_DIGEST_HOUR")
+
+    found, _ = load(tmp_path, *names, **DEPLOYED)
+
+    assert list(found.values()) == ["django.core.mail.backends.dummy.EmailBackend", False, [], "", 7]
+
+
+def test_a_mail_server_is_named_by_its_address(tmp_path: Path) -> None:
+    names = (
+        "EMAIL_HOST",
+        "EMAIL_PORT",
+        "EMAIL_HOST_USER",
+        "EMAIL_HOST_PASSWORD",
+        "EMAIL_USE_TLS",
+        "DEFAULT_FROM_EMAIL",
+    )
+    given = {"EMAIL_URL": "smtp+tls://us%40er:p%3Aw@mail.example:587", "DATAUNION_BASE_URL": "https://union.example"}
+
+    found, _ = load(tmp_path, *names, "CAN_SEND_EMAIL", **DEPLOYED, **given)
+
+    assert list(found.values()) == ["mail.example", 587, "us@er", "p:w", True, "dataunion@union.example", True]
+
+
+def test_the_alerts_webhook_may_come_from_a_file_and_the_digest_may_be_off(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("https://hooks.example/T0/B0/secret\n")
+    given = {"DATAUNION_ALERT_URL_FILE": str(file), "DATAUNION_ALERT_DIGEST_HOUR": "off"}
+
+    found, _ = load(
+        tmp_path,
+        "ALERT_URL",
+        "ALERT_DIGEST_HOUR",
+        "ALERT_EMAILS",
+        **DEPLOYED,
+        **given,
+        DATAUNION_ALERT_EMAILS="a@b, c@d",
+    )
+
+    assert list(found.values()) == ["https://hooks.example/T0/B0/secret", None, ["a@b", "c@d"]]

@@ -238,3 +238,22 @@ def test_whatever_happens_it_admits_again_within_its_longest_pause(steps):
         breaker = breaker.probe_taken(now) if probe else breaker.record(now, successes, failures)
 
     assert breaker.admits(now + timedelta(seconds=600), 7) >= 1
+
+
+# How long it has been open
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0, 0), (29, 29), (45, 45)])
+def test_it_knows_for_how_long_it_has_been_open(seconds: float, expected: float):
+    assert opened().away_s(at(seconds)) == expected
+
+
+def test_the_openings_of_one_outage_are_added_up():
+    again = opened().probe_taken(at(30)).record(at(31), 0, 1)
+
+    assert again.away_s(at(31)) == 30
+    assert again.away_s(at(91)) == 90
+
+
+def test_a_closed_one_has_been_open_for_no_time():
+    assert (Breaker().away_s(NOW), draining().away_s(at(32))) == (0, 0)

@@ -10,7 +10,7 @@ from celery import current_app
 
 from dataunion import claims, stats
 from dataunion.clock import db_now
-from dataunion.models import Counters, DataUnion, HourStat, Partner, RetryRun, SyncAttempt, SyncJob, TaskLease
+from dataunion.models import Counters, DataUnion, HourStat, Incident, Partner, RetryRun, SyncAttempt, SyncJob, TaskLease
 from dataunion.sync import dispatch, tick
 from tests.dataunion.sync.nudges import Nudges
 from tests.dataunion.work import ago, ahead, at_once, expire, hand_in, make_job, set_partner, settings_of
@@ -247,6 +247,34 @@ def test_upkeep_that_another_worker_holds_does_nothing() -> None:
     assert SyncAttempt.objects.count() == 1
 
 
+# --- alerts
+
+
+def test_upkeep_looks_for_alerts() -> None:
+    set_partner(state="paused", state_by="system", state_reason="akave: check: answered 401")
+
+    tick.upkeep()
+
+    assert "stopped akave" in Incident.objects.values_list("slot", flat=True)
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(80, False), (95, True), (-200, True)])
+def test_whoever_lives_looks_where_upkeep_has_not_for_a_while(seconds: float, looks: bool) -> None:
+    set_partner(state="paused", state_by="system")
+    TaskLease.objects.create(name="alerts", ran_at=ago(seconds))
+
+    tick.alert_if_late()
+
+    assert Incident.objects.filter(slot="stopped akave").exists() is looks
+
+
+def test_two_that_look_at_once_note_one_incident() -> None:
+    set_partner(state="paused", state_by="system")
+
+    assert at_once(tick.alert, tick.alert, tick.alert) == [None] * 3
+    assert Incident.objects.filter(rule="stopped").count() == 1
+
+
 # --- the door to Celery
 
 
@@ -268,4 +296,4 @@ def test_the_tasks_do_what_they_are_called() -> None:
 
     assert DataUnion.objects.get().entry("akave").is_synced
     assert Counters.objects.get().counts["records"] == 1
-    assert set(TaskLease.objects.values_list("name", flat=True)) == {"tick", "upkeep"}
+    assert set(TaskLease.objects.values_list("name", flat=True)) == {"alerts", "tick", "upkeep"}

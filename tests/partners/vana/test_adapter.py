@@ -219,3 +219,31 @@ def test_a_node_that_fails_at_a_broadcast_is_not_taken_for_an_answer(world: Worl
 
     with pytest.raises(TransientError):
         partner.look_at_signer(transfers(world, 1))
+
+
+def test_it_reads_what_its_signer_has_and_what_gas_costs(world: World) -> None:
+    node = start_node({"eth_getBalance": {"result": "0xde0b6b3a7640000"}, "eth_gasPrice": {"result": "0x3b9aca00"}})
+    partner = world.partner(rpc_url=node.url)
+
+    reading = partner.read_signer()
+
+    node.stop()
+    assert (reading.address, reading.balance_wei, reading.gas_price_wei) == (partner.signer, 10**18, 10**9)
+
+
+def test_the_chain_itself_tells_what_the_signer_has(world: World) -> None:
+    partner = world.partner()
+
+    reading = partner.read_signer()
+
+    assert reading.balance_wei == partner.client.balance_wei(partner.signer) > 0
+    assert reading.gas_price_wei > 0
+
+
+def test_a_node_that_does_not_say_what_the_signer_has_is_no_poor_signer(world: World) -> None:
+    node = start_node({"eth_getBalance": {"result": None}})
+
+    with pytest.raises(TransientError):
+        world.partner(rpc_url=node.url).read_signer()
+
+    node.stop()
