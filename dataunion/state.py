@@ -46,6 +46,9 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
 
 
+OPEN_RUN = (RunState.RUNNING, RunState.PAUSED)
+
+
 class Outcome(StrEnum):
     """How one attempt ended."""
 

@@ -17,7 +17,7 @@ from dataunion.models import SyncJob
 from dataunion.state import FAILING, DataType, Outcome, Status
 
 SPANS = {"10m": ("10 minutes", 600), "1h": ("1 hour", 3600), "1d": ("1 day", 86_400), "7d": ("7 days", 7 * 86_400)}
-_RUN_FILTERS = ("partner", "status", "data_type", "error_class", "step")
+_RUN_FILTERS = ("partner", "status", "data_type", "error_class", "cause", "step")
 _OPEN = (Status.PENDING, Status.RUNNING, Status.RETRYING, Status.FAILED, Status.BLOCKED)
 ANY_ERROR, ON_THE_WAY = "error", "waiting"  # as in statistics: what failed, and the rest
 _GROUPS = {ANY_ERROR: FAILING, ON_THE_WAY: (Status.PENDING, Status.RUNNING)}

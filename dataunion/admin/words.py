@@ -19,9 +19,11 @@ _FIELDS = {
     "status": "status {}",
     "step": "step {}",
     "error_class": "error {}",
+    "cause": "cause {}",
     "user_hash": "user {}",
     "record_id": "record {}",
     "created_at__lte": "open since before {}",
+    "error_classes": "error {}",
 }
 
 
@@ -71,6 +73,8 @@ def say_duration(milliseconds: int) -> str:
 
 def say_filter(wanted: Mapping[str, Any]) -> str:
     """Return what a retry run's filter means."""
+    if wanted.get("ids"):
+        return say_count(len(wanted["ids"].split(",")), "selected job")
     parts = [_FIELDS.get(name, name + " {}").format(value) for name, value in wanted.items() if value]
     return ", ".join(parts) or "everything"
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from dataunion import claims, gate, reconcile, retries, roster, stats
+from dataunion import claims, gate, policies, reconcile, retries, roster, stats
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import NEVER, Partner, SyncAttempt, SyncJob, TaskLease, has_ended
@@ -121,11 +121,12 @@ def nudge_partners(names: set[str] | None = None) -> None:
 
 
 def upkeep() -> None:
-    """Do what may wait for minutes: roll up statistics, prune attempts, audit a slice of records."""
+    """Do what may wait for minutes: statistics, policies' retries, pruning of attempts, a slice of the audit."""
     with hold("upkeep", 300.0) as now:
         if now is None:
             return
         _do("statistics", lambda: stats.roll_up(now))
+        _do("retry policies", lambda: policies.fire_due(now))
         _do("pruning", lambda: _prune(now))
         _do("audit", lambda: reconcile.audit(now))
 
