@@ -3,14 +3,46 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from dataunion import retries
-from dataunion.models import RetryPolicy
+from dataunion.models import RetryPolicy, SyncJob
 from dataunion.state import Status
 
 _DAY = timedelta(days=1)
+# Error classes that a job can have failed with, and what they mean; partners may name more.
+CLASSES: Mapping[str, str] = {
+    "transient": "every attempt met a passing trouble",
+    "unknown_outcome": "the partner never said whether it has it",
+    "permanent": "the partner refused it",
+    "validation": "the partner found it wrong",
+    "conflict": "the partner has something else under its name",
+    "proof": "its proof was not given",
+    "refinement": "its refinement was not made",
+    "internal": "an error of our own",
+    "poison": "two workers died of it",
+}
+
+
+def find_classes(policy: RetryPolicy | None = None) -> list[str]:
+    """Return the error classes that a policy can name: ours, what has failed now, and those it has already."""
+    seen = SyncJob.objects.filter(status=Status.FAILED).order_by("error_class").values_list("error_class", flat=True)
+    more = {*seen.distinct(), *(policy.error_classes if policy else ())} - {"", *CLASSES}
+    return [*CLASSES, *sorted(more)]
+
+
+def wanted_by(policy: RetryPolicy) -> dict[str, str]:
+    """Return the filter of a policy's runs."""
+    wanted = {"status": str(Status.FAILED), "error_classes": ",".join(sorted(policy.error_classes))}
+    return {**wanted, "partner": policy.partner} if policy.partner else wanted
+
+
+def store(policy: RetryPolicy, *, by: str, now: datetime) -> None:
+    """Store a policy as staff want it; its hour comes first after now."""
+    policy.changed_by, policy.next_at = by, next_firing(policy.hour, now)
+    policy.save()
 
 
 def next_firing(hour: int, after: datetime) -> datetime:
@@ -32,11 +64,8 @@ def _fire(policy: RetryPolicy, now: datetime) -> None:
 
     A day that nobody was there for is made up for once, late.
     """
-    wanted = {"status": str(Status.FAILED), "error_classes": ",".join(sorted(policy.error_classes))}
-    if policy.partner:
-        wanted["partner"] = policy.partner
     by = f"the daily policy of {policy.hour:02}:00 UTC (set by {policy.changed_by})"
-    retries.start_run(wanted, by=by, pk=_name_firing(policy))
+    retries.start_run(wanted_by(policy), by=by, pk=_name_firing(policy))
     untouched = RetryPolicy.objects.filter(pk=policy.pk, hour=policy.hour)  # else staff chose another hour meanwhile
     untouched.update(next_at=next_firing(policy.hour, now))
 

@@ -55,6 +55,7 @@ class RunAdmin(ReadOnlyAdmin):
     empty_words = "Retry runs appear when somebody retries a selection, or all that match a filter."
     list_display = ("what", "shown_state", "progress", "asked_by", "started")
     list_display_links = ("what",)
+    list_before_template = "admin/dataunion/runs_head.html"
 
     def prepare_page(self, request: HttpRequest, rows: Sequence[Any]) -> None:
         """Read how all runs of a page go at once."""
