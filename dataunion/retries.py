@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, F, QuerySet
 from django.db.models.functions import Coalesce
 
@@ -28,8 +28,11 @@ from dataunion.publication import in_one_transaction
 from dataunion.state import BULK, FAILING, LIVE, OPEN_RUN, REOPENABLE, DataType, RunState, Status
 
 log = logging.getLogger(__name__)
-_PAGE = 500  # a live write waits for one page, some milliseconds
-_TICK_S = 2.0  # how long one tick works on runs
+# SQL's pages are large, since the smaller they are the longer all of them take together; SQLite has one writer at a
+# time, so there pages stand so far apart that few live writes meet one.
+_PAGE = 500 if connection.vendor == "mongodb" else 5000
+_PAUSE, _LONGEST_PAUSE_S = (15 if connection.vendor == "sqlite" else 0), 1.0  # times as long as the page took
+_TICK_S = 4.0  # how long one tick works on runs
 _FILTERS = (
     "partner",
     "data_type",
@@ -258,16 +261,19 @@ def _progress(run: RetryRun, counts: Counter[str]) -> Progress:
 def advance_all(now: datetime) -> set[str]:
     """Take unfinished runs further, a page of each in turn, as long as a tick may take; return the partners."""
     touched: set[str] = set()
-    ends_at = time.monotonic() + _TICK_S
     stopped: set[UUID] = set()
-    while time.monotonic() < ends_at:
-        runs = list(RetryRun.objects.filter(state=RunState.RUNNING).exclude(pk__in=stopped).order_by("created_at"))
-        if not runs:
-            break
+    ends_at = time.monotonic() + _TICK_S
+    while runs := list(RetryRun.objects.filter(state=RunState.RUNNING).exclude(pk__in=stopped).order_by("created_at")):
+        began_at = time.monotonic()
         for run in runs:
             touched.add(run.filter.get("partner", ""))
-            if not _advance_safely(run, now):
+            if not _advance_safely(run, now) or run.state != RunState.RUNNING:
                 stopped.add(run.pk)
+        took_s = time.monotonic() - began_at
+        pause_s = min(_PAUSE * took_s, _LONGEST_PAUSE_S) if len(stopped) < len(runs) else 0
+        if time.monotonic() + pause_s >= ends_at:
+            break
+        time.sleep(pause_s)
     return touched - {""}
 
 

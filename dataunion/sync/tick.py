@@ -54,15 +54,15 @@ def _make_lease(name: str) -> None:
 
 
 def tick() -> None:
-    """Rescue, fold the counters, take retry runs further, nudge."""
+    """Rescue, fold the counters, nudge, take retry runs further and nudge for what they made due."""
     with hold("tick", conf().sync_lease_s) as now:
         if now is None:
             return
         _do("clock", lambda: _realign(now))
         _do("rescue", lambda: _rescue(now))
         _do("fold", stats.fold)
-        _do("retry runs", lambda: retries.advance_all(now))
         _do("nudges", lambda: nudge_due(now))
+        _do("retry runs", lambda: _advance_runs(now))
 
 
 def _do(part: str, work: Callable[[], object]) -> None:
@@ -71,6 +71,12 @@ def _do(part: str, work: Callable[[], object]) -> None:
         work()
     except Exception as error:
         log.error("tick.failed", extra={"part": part, **describe_bug(error)})
+
+
+def _advance_runs(now: datetime) -> None:
+    """Take retry runs further, which may last, and nudge for what they made due."""
+    if retries.advance_all(now):
+        nudge_due(db_now())
 
 
 def _realign(now: datetime) -> None:
