@@ -14,11 +14,11 @@ from dataunion.state import Status
 _DAY = timedelta(days=1)
 # Error classes that a job can have failed with, and what they mean; partners may name more.
 CLASSES: Mapping[str, str] = {
-    "transient": "every attempt met a passing trouble",
-    "unknown_outcome": "the partner never said whether it has it",
+    "transient": "all attempts used up",
+    "unknown_outcome": "no clear answer",
     "permanent": "the partner refused it",
-    "validation": "the partner found it wrong",
-    "conflict": "the partner has something else under its name",
+    "validation": "found to be wrong",
+    "conflict": "its name is taken there",
     "proof": "its proof was not given",
     "refinement": "its refinement was not made",
     "internal": "an error of our own",

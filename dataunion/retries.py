@@ -259,29 +259,35 @@ def _progress(run: RetryRun, counts: Counter[str]) -> Progress:
 
 
 def advance_all(now: datetime) -> set[str]:
-    """Take unfinished runs further, a page of each in turn, as long as a tick may take; return the partners."""
+    """Take unfinished runs further, a page of each in turn, as long as a tick may take; return the partners.
+
+    A run that fails is left for the next tick and holds up no other; its error is raised in the end.
+    """
     touched: set[str] = set()
-    stopped: set[UUID] = set()
+    errors: dict[UUID, Exception] = {}
     ends_at = time.monotonic() + _TICK_S
-    while runs := list(RetryRun.objects.filter(state=RunState.RUNNING).exclude(pk__in=stopped).order_by("created_at")):
+    while runs := list(RetryRun.objects.filter(state=RunState.RUNNING).exclude(pk__in=errors).order_by("created_at")):
         began_at = time.monotonic()
-        for run in runs:
-            touched.add(run.filter.get("partner", ""))
-            if not _advance_safely(run, now) or run.state != RunState.RUNNING:
-                stopped.add(run.pk)
-        took_s = time.monotonic() - began_at
-        pause_s = min(_PAUSE * took_s, _LONGEST_PAUSE_S) if len(stopped) < len(runs) else 0
+        touched |= {run.filter.get("partner", "") for run in runs}
+        errors |= _advance_each(runs, now)
+        pause_s = min(_PAUSE * (time.monotonic() - began_at), _LONGEST_PAUSE_S)
+        if not any(run.state == RunState.RUNNING and run.pk not in errors for run in runs):
+            pause_s = 0
         if time.monotonic() + pause_s >= ends_at:
             break
         time.sleep(pause_s)
+    for error in errors.values():
+        raise error
     return touched - {""}
 
 
-def _advance_safely(run: RetryRun, now: datetime) -> bool:
-    """Take a run one page further; its trouble must not hold up the others."""
-    try:
-        advance(run, now)
-    except Exception as error:
-        log.error("retry.run.stopped", extra={"run": str(run.pk), "cause": type(error).__name__})
-        return False
-    return True
+def _advance_each(runs: Iterable[RetryRun], now: datetime) -> dict[UUID, Exception]:
+    """Take each run one page further; return what went wrong with which."""
+    errors: dict[UUID, Exception] = {}
+    for run in runs:
+        try:
+            advance(run, now)
+        except Exception as error:
+            log.error("retry.run.stopped", extra={"run": str(run.pk), "cause": type(error).__name__})
+            errors[run.pk] = error
+    return errors
