@@ -62,6 +62,9 @@ class NoticeState(StrEnum):
     DROPPED = "dropped"
 
 
+OPEN_RUN = (RunState.RUNNING, RunState.PAUSED)
+
+
 class Outcome(StrEnum):
     """How one attempt ended."""
 

@@ -33,7 +33,6 @@ OTHERWISE: Mapping[str, tuple[str, ...]] = {
     "tests/dataunion/sync/test_dispatch.py": ("one transaction",),
     "tests/dataunion/test_doctor.py": ("file",),
     "tests/dataunion/test_mongodb_traps.py": ("backend",),
-    "tests/dataunion/test_retries.py": ("one transaction",),
     "tests/faults/test_bulk_retry.py": ("one transaction", "pace"),
     "tests/faults/test_contention.py": ("pace",),
     "tests/faults/test_crashes.py": ("one transaction",),

@@ -18,6 +18,7 @@ from dataunion.models import (
     HourStat,
     Partner,
     RemoteRef,
+    RetryPolicy,
     RetryRun,
     SyncAttempt,
     SyncJob,
@@ -233,3 +234,16 @@ class HourStatFactory(factory.django.DjangoModelFactory[HourStat]):
 def hours_ago(hours: float) -> datetime:
     """Return an aware time in the past."""
     return timezone.now() - timedelta(hours=hours)
+
+
+class RetryPolicyFactory(factory.django.DjangoModelFactory[RetryPolicy]):
+    """A daily retry of what vana refused, switched on."""
+
+    class Meta:
+        model = RetryPolicy
+
+    partner = "vana"
+    error_classes = factory.LazyFunction(lambda: ["permanent"])
+    hour = 3
+    is_on = True
+    changed_by = "ada"

@@ -11,6 +11,7 @@ _WORK = (
     ("Records", "description", "dataunion_dataunion"),
     ("Open work", "pending_actions", "dataunion_syncjob"),
     ("Retry runs", "replay", "dataunion_retryrun"),
+    ("Retry policies", "schedule", "dataunion_retrypolicy"),
     ("Attempts", "history", "dataunion_syncattempt"),
     ("Partners", "hub", "dataunion_partner"),
     ("Alerts", "notifications", "dataunion_incident"),

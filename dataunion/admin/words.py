@@ -30,6 +30,7 @@ _FIELDS = {
     "record_id__in": "{} found by a name",
     "created_at__lte": "open since before {}",
     "changed_at__gte": "changed since {}",
+    "error_classes": "error {}",
 }
 
 
@@ -79,6 +80,8 @@ def say_duration(milliseconds: int) -> str:
 
 def say_filter(wanted: Mapping[str, Any]) -> str:
     """Return what a retry run's filter means."""
+    if wanted.get("ids"):
+        return say_count(len(wanted["ids"].split(",")), "selected job")
     parts = [
         _FIELDS.get(name, name + " {}").format(say_count(len(value), "record") if isinstance(value, list) else value)
         for name, value in wanted.items()

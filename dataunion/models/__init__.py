@@ -5,7 +5,7 @@ from dataunion.models.chain import ChainTx, Signer
 from dataunion.models.job import NEVER, RemoteRef, SyncAttempt, SyncJob, has_ended
 from dataunion.models.partner import Partner
 from dataunion.models.record import PAYLOADS, CheckIn, DataUnion, HealthData, Payload
-from dataunion.models.upkeep import AuditState, Counters, HourStat, RetryRun, TaskLease
+from dataunion.models.upkeep import AuditState, Counters, HourStat, RetryPolicy, RetryRun, TaskLease
 from dataunion.models.user import ApiKey, User
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Partner",
     "Payload",
     "RemoteRef",
+    "RetryPolicy",
     "RetryRun",
     "Signer",
     "SyncAttempt",

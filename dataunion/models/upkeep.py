@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.utils import timezone
 
@@ -20,17 +22,47 @@ class RetryRun(models.Model):
     total = models.IntegerField(default=0)  # failures that matched when it was asked for
     wanted = models.IntegerField(default=0)  # of these, how many can be reopened (blocked ones cannot)
     done = models.IntegerField(default=0)  # reopened so far
+    passed_on = models.IntegerField(null=True)  # of what it reopened, what somebody retried again later; NULL: none
+    # Which work it is, until it has ended: a second run of the same work cannot be made beside it.
+    work = models.CharField(max_length=64, null=True, blank=True)
     cursor = models.CharField(max_length=36, default="", blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
 
+    is_joined = False  # for whoever asked: it was under way already
+
     class Meta:
         db_table = "retryruns"
         verbose_name = "retry run"
-        indexes = [models.Index(fields=["state"], name="run_state"), models.Index(fields=["created_at"], name="run_at")]
+        constraints = [models.UniqueConstraint(fields=["work"], name="run_once")]
+        indexes = [
+            models.Index(fields=["state"], name="run_state"),
+            models.Index(fields=["created_at"], name="run_at"),
+            models.Index(fields=["work"], name="run_work"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.filter} by {self.asked_by}"
+
+
+class RetryPolicy(models.Model):
+    """Retries failed work of some error classes once a day. Shape of error_classes: ["permanent", "poison"]."""
+
+    id = Key()
+    partner = models.CharField(max_length=40, default="", blank=True)  # "": every partner
+    error_classes: models.JSONField[Any, Any] = models.JSONField(default=list)
+    hour = models.SmallIntegerField(default=3)  # of the day, UTC
+    is_on = models.BooleanField(default=False)
+    next_at = models.DateTimeField(default=timezone.now)
+    changed_by = models.CharField(max_length=150, default="", blank=True)
+
+    class Meta:
+        db_table = "retrypolicies"
+        verbose_name = "retry policy"
+        verbose_name_plural = "retry policies"
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.error_classes)} at {self.partner or 'every partner'}, daily at {self.hour:02}:00 UTC"
 
 
 class TaskLease(models.Model):

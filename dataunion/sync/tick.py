@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from dataunion import claims, gate, reconcile, retries, roster, stats
+from dataunion import claims, gate, policies, reconcile, retries, roster, stats
 from dataunion.alerts.look import look
 from dataunion.alerts.readings import read_ran_at
 from dataunion.clock import db_now
@@ -57,15 +57,15 @@ def _make_lease(name: str) -> None:
 
 
 def tick() -> None:
-    """Rescue, fold the counters, take retry runs further, nudge."""
+    """Rescue, fold the counters, nudge, take retry runs further and nudge for what they made due."""
     with hold("tick", conf().sync_lease_s) as now:
         if now is None:
             return
         _do("clock", lambda: _realign(now))
         _do("rescue", lambda: _rescue(now))
         _do("fold", stats.fold)
-        _do("retry runs", lambda: retries.advance_all(now))
         _do("nudges", lambda: nudge_due(now))
+        _do("retry runs", lambda: _advance_runs(now))
 
 
 def _do(part: str, work: Callable[[], object]) -> None:
@@ -74,6 +74,12 @@ def _do(part: str, work: Callable[[], object]) -> None:
         work()
     except Exception as error:
         log.error("tick.failed", extra={"part": part, **describe_bug(error)})
+
+
+def _advance_runs(now: datetime) -> None:
+    """Take retry runs further, which may last, and nudge for what they made due."""
+    if retries.advance_all(now):
+        nudge_due(db_now())
 
 
 def _realign(now: datetime) -> None:
@@ -124,12 +130,13 @@ def nudge_partners(names: set[str] | None = None) -> None:
 
 
 def upkeep() -> None:
-    """Do what may wait for minutes: roll up statistics, look for alerts, prune attempts, audit a slice of records."""
+    """Do what may wait for minutes: statistics, alerts, policies' retries, pruning of attempts, a slice of the audit."""
     with hold("upkeep", 300.0) as now:
         if now is None:
             return
         _do("statistics", lambda: stats.roll_up(now))
         _do("alerts", alert)
+        _do("retry policies", lambda: policies.fire_due(now))
         _do("pruning", lambda: _prune(now))
         _do("audit", lambda: reconcile.audit(now))
 

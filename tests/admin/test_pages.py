@@ -1,42 +1,16 @@
-"""Retry runs and attempts; and every page for someone who is not signed in."""
+"""Attempts; and every page for someone who is not signed in."""
 
 from __future__ import annotations
 
 import pytest
 from django.test import Client
 from django.urls import get_resolver
-from django.utils import timezone
 
-from dataunion.models import RetryRun, SyncAttempt
+from dataunion.models import SyncAttempt
 from tests.factories import RetryRunFactory, SyncAttemptFactory, SyncJobFactory
 
 pytestmark = pytest.mark.django_db
 RUNS, ATTEMPTS = "/admin/dataunion/retryrun/", "/admin/dataunion/syncattempt/"
-
-
-def test_a_run_is_shown_with_its_progress(viewer: Client) -> None:
-    run = RetryRunFactory(filter={"partner": "vana", "error_class": "transient"}, total=500, wanted=400, done=100)
-
-    page, listed = viewer.get(f"{RUNS}{run.pk}/change/").content.decode(), viewer.get(RUNS).content.decode()
-
-    assert all("partner vana, error transient" in text and "25 %" in text for text in (page, listed))
-    assert "100 blocked jobs" in page
-
-
-def test_a_run_over_everything_is_said_so(viewer: Client) -> None:
-    run = RetryRunFactory(filter={}, total=0, wanted=0, done=0, state="done", finished_at=timezone.now())
-
-    page = viewer.get(f"{RUNS}{run.pk}/change/").content.decode()
-
-    assert ("everything" in page, "100 %" in page) == (True, True)
-
-
-def test_runs_cannot_be_written(admin: Client) -> None:
-    run = RetryRunFactory()
-
-    assert admin.post(f"{RUNS}{run.pk}/change/", {"state": "done"}).status_code == 405
-    assert admin.post(f"{RUNS}{run.pk}/delete/", {"post": "yes"}).status_code == 403
-    assert RetryRun.objects.get().state == "running"
 
 
 def test_attempts_are_listed_and_lead_to_their_record(viewer: Client) -> None:

@@ -307,7 +307,8 @@ class Machine(RuleBasedStateMachine):
             "unblock": (lambda: claims.unblock(partner, now), lambda pair: model.ask_again(pair, now)),
         }
         act, move = asked[what]
-        self.live(act, point, self.all(move, partner))
+        joins = what == "retry_run" and retries.find_run({"partner": partner}) is not None
+        self.live(act, point, {} if joins else self.all(move, partner))
 
     def someone(self) -> str:
         self.asked += 1

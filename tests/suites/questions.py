@@ -9,10 +9,10 @@ from django.db import connection, models
 from django.test import Client
 from django.utils import timezone
 
-from dataunion import claims, exports, person, roster
+from dataunion import claims, exports, person, retries, roster
 from dataunion.api import listing
 from dataunion.clock import db_now
-from dataunion.models import DataUnion, RemoteRef, SyncAttempt, SyncJob, User
+from dataunion.models import DataUnion, RemoteRef, RetryRun, SyncAttempt, SyncJob, User
 from dataunion.models._fields import uuid7
 from tests.factories import synced_entry
 
@@ -115,6 +115,7 @@ QUESTIONS: Mapping[str, Callable[[], object]] = {
     "failures of a partner and type": lambda: DataUnion.find_failed_syncs("akave", "health"),
     "expired leases": lambda: SyncJob.objects.expired(db_now(), limit=500),
     "record by reference": lambda: DataUnion.find_by_data_reference(_USER, "health", "id-22"),
+    "progress of a retry run": lambda: retries.read_progress([RetryRun(pk=_SOME)]),
     "admin: open work of a status": _admin("syncjob/?status=failed"),
     "admin: errors of a partner": _admin("syncjob/?status=error&partner=akave"),
     "admin: records with failed work": _admin("dataunion/?status=failed"),
