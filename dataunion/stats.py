@@ -2,13 +2,13 @@
 
 Ingest adds nothing here: a new record bears `counted = 0` and so is its own delta. `fold` gives new records the number
 of a fold and adds them to the counters in one conditional write; a total is the counters plus what no fold has
-applied yet.
+applied yet. What a backfill enrolled later bears its mark, and is counted by the backfill's row alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Min, Q
 
 from dataunion import roster
-from dataunion.models import Counters, DataUnion, HourStat, SyncAttempt, SyncJob
+from dataunion.models import Backfill, Counters, DataUnion, HourStat, SyncAttempt, SyncJob
 from dataunion.state import CLAIMABLE, FAILING, Status
 
 _FOLD = 5000
@@ -71,7 +71,7 @@ def read_totals() -> Totals:
     """Return the counts of every partner that is not off."""
     names = [row.name for row in roster.find_active()]
     with transaction.atomic():
-        added = _read_added()
+        added = read_added()
         work = _read_open_work(names)
     partners = {}
     for name in names:
@@ -107,14 +107,40 @@ def read_queues(now: datetime) -> dict[str, Queue]:
     return queues
 
 
-def _read_added() -> dict[str, Any]:
-    """Return the counters plus the records that no fold has applied; read again when a fold or recount came between."""
+def read_added() -> dict[str, Any]:
+    """Return all records and enrolments, as Counters.counts has them.
+
+    That is the counters plus the records that no fold has applied, read again when a fold or recount came between, and
+    what backfills have enrolled.
+    """
     while True:
         row = read_counters()
         fresh = DataUnion.objects.filter(Q(counted=0) | Q(counted__gt=row.applied)).values_list("data_type", "partners")
         total = add_up(row.counts, fresh)
         if Counters.objects.filter(pk=row.pk, applied=row.applied, recounts=row.recounts).exists():
-            return total
+            return _add_later(total)
+
+
+def _add_later(counts: dict[str, Any]) -> dict[str, Any]:
+    for run in Backfill.objects.all():
+        types = counts["enrolled"].setdefault(run.partner, {})
+        for data_type, n in (Counter(run.enrolled) + _count_page(run)).items():
+            types[data_type] = types.get(data_type, 0) + n
+    return counts
+
+
+def _count_page(run: Backfill) -> Counter[str]:
+    """Count the page in work, which the backfill's row does not hold yet."""
+    if run.page == run.cursor:
+        return Counter()
+    rows = DataUnion.objects.filter(pk__gt=run.cursor, pk__lte=run.page).values_list("data_type", "partners")
+    return count_later(run, rows)
+
+
+def count_later(run: Backfill, records: Iterable[tuple[str, Mapping[str, Any]]]) -> Counter[str]:
+    """Count those of these records (data type, entries) that this backfill has enrolled, by type."""
+    mark = str(run.pk)
+    return Counter(kind for kind, partners in records if partners.get(run.partner, {}).get("backfill") == mark)
 
 
 def read_counters() -> Counters:
@@ -129,12 +155,12 @@ def read_counters() -> Counters:
 
 
 def add_up(counts: dict[str, Any], records: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Return `counts` with these records (data type, entries) added."""
+    """Return `counts` with these records (data type, entries) added, as they came in."""
     enrolled = {name: dict(types) for name, types in counts["enrolled"].items()}
     total = counts["records"]
     for data_type, partners in records:
         total += 1
-        for name in partners:
+        for name in (name for name, entry in partners.items() if "backfill" not in entry):
             types = enrolled.setdefault(name, {})
             types[data_type] = types.get(data_type, 0) + 1
     return {"records": total, "enrolled": enrolled}

@@ -1,5 +1,6 @@
 """The tables. One vocabulary a file; questions are QuerySet methods, moves live in claims."""
 
+from dataunion.models.backfill import FIRST_KEY, Backfill
 from dataunion.models.chain import ChainTx, Signer
 from dataunion.models.job import NEVER, RemoteRef, SyncAttempt, SyncJob, has_ended
 from dataunion.models.partner import Partner
@@ -8,10 +9,12 @@ from dataunion.models.upkeep import AuditState, Counters, HourStat, RetryRun, Ta
 from dataunion.models.user import ApiKey, User
 
 __all__ = [
+    "FIRST_KEY",
     "NEVER",
     "PAYLOADS",
     "ApiKey",
     "AuditState",
+    "Backfill",
     "ChainTx",
     "CheckIn",
     "Counters",

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from dataunion import claims, gate, reconcile, retries, roster, stats
+from dataunion import backfill, claims, gate, reconcile, retries, roster, stats
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import NEVER, Partner, SyncAttempt, SyncJob, TaskLease, has_ended
@@ -54,7 +54,7 @@ def _make_lease(name: str) -> None:
 
 
 def tick() -> None:
-    """Rescue, fold the counters, take retry runs further, nudge."""
+    """Rescue, fold the counters, take retry runs and backfills further, nudge."""
     with hold("tick", conf().sync_lease_s) as now:
         if now is None:
             return
@@ -62,6 +62,7 @@ def tick() -> None:
         _do("rescue", lambda: _rescue(now))
         _do("fold", stats.fold)
         _do("retry runs", lambda: retries.advance_all(now))
+        _do("backfills", lambda: backfill.advance_all(now))
         _do("nudges", lambda: nudge_due(now))
 
 
