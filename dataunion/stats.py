@@ -95,6 +95,14 @@ def _read_open_work(names: Iterable[str]) -> Counter[tuple[str, str]]:
     return Counter({(partner, status): n for partner, status, n in rows})
 
 
+def count_open_of_run(run: Backfill) -> tuple[int, int]:
+    """Return how many of what a backfill enrolled are on their way, and failed; not what a retry run took."""
+    jobs = SyncJob.objects.filter(run=run.pk, status__in=[*FAILING, *CLAIMABLE, Status.RUNNING])
+    counts = Counter(dict(jobs.values_list("status").annotate(n=Count("pk")).order_by()))
+    failed = sum(counts[status] for status in FAILING)
+    return counts.total() - failed, failed
+
+
 def read_queues(now: datetime) -> dict[str, Queue]:
     """Return the open work of each partner that has any, by name."""
     queues: dict[str, Queue] = {}

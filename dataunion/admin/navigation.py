@@ -13,6 +13,7 @@ _WORK = (
     ("Retry runs", "replay", "dataunion_retryrun"),
     ("Attempts", "history", "dataunion_syncattempt"),
     ("Partners", "hub", "dataunion_partner"),
+    ("Backfills", "playlist_add", "dataunion_backfill"),
 )
 _PEOPLE = (
     ("Users", "person", "dataunion_user"),

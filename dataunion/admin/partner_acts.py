@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import mark_safe
 
-from dataunion import roster
+from dataunion import backfill, roster
 from dataunion.admin.base import StaffAdmin, find_or_404, go_back, name_of, note, refuse_method, require_operator
 from dataunion.admin.partner_forms import ReasonForm
 from dataunion.models import Partner
@@ -20,7 +20,7 @@ from dataunion.state import PartnerState
 from dataunion.sync import tick
 from partners.errors import PartnerError
 
-ACTS = ("pause", "resume", "switch_off", "test_connection")
+ACTS = ("pause", "resume", "switch_off", "test_connection", "backfill")
 LIST = "admin:dataunion_partner_changelist"
 
 
@@ -61,12 +61,23 @@ def resume(model_admin: StaffAdmin, request: HttpRequest, pk: UUID) -> HttpRespo
         return refuse_method("POST")
     require_operator(request)
     row = _find(pk)
+    was_off = row.state == PartnerState.OFF
     was = f"{row.state}: {row.state_reason}" if row.state_reason else row.state
     roster.resume(row, by=name_of(request))
     tick.nudge_partners({row.name})
     note(request, [row], f"Resumed (was {was})")
     messages.success(request, f"{row.name} is on. What waited for it is sent now, as its limits allow.")
+    if was_off and backfill.count_lacking(row):
+        return offer_backfill(request, row)
     return go_back(request, reverse(LIST))
+
+
+def offer_backfill(request: HttpRequest, row: Partner) -> HttpResponse:
+    """Ask whether a partner that was just switched on shall get the older records too."""
+    messages.info(
+        request, f"Records that came in before are not meant for {row.name} yet. You can add them now or later."
+    )
+    return HttpResponseRedirect(reverse("admin:dataunion_partner_backfill", args=[row.pk]))
 
 
 def test_connection(model_admin: StaffAdmin, request: HttpRequest, pk: UUID) -> HttpResponse:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from dataunion import roster
+from dataunion.admin.backfills import read_offer
 from dataunion.admin.badges import breaker_badge, state_badge
 from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
 from dataunion.admin.words import show_when
@@ -37,6 +38,7 @@ def read_partner_page(row: Partner, now: datetime) -> dict[str, Any]:
         "open_url": f"{jobs}?{urlencode({'partner': row.name, 'status': ON_THE_WAY})}",
         "failed_url": f"{jobs}?{urlencode({'partner': row.name, 'status': ANY_ERROR})}",
         "configuration": _configuration(row),
+        **read_offer(row),
         "checked": row.checked_version == row.version,
     }
 

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 
 from dataunion import roster
-from dataunion.admin import partner_acts
+from dataunion.admin import backfills, partner_acts
 from dataunion.admin.badges import breaker_badge, state_badge
 from dataunion.admin.base import ONE_SAVE, StaffAdmin, find_or_404, may_operate, name_of
 from dataunion.admin.partner_forms import (
@@ -65,7 +65,7 @@ class PartnerAdmin(StaffAdmin):
         wrap = self.admin_site.admin_view
 
         def act(name: str) -> URLPattern:
-            view = partial(getattr(partner_acts, name), self)
+            view = partial(backfills.ask if name == "backfill" else getattr(partner_acts, name), self)
             route = f"<uuid:pk>/{name.replace('_', '-')}/"
             url: URLPattern = path(route, wrap(view), name=f"dataunion_partner_{name}")
             return url
