@@ -72,6 +72,28 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Funds:
+    """What the signer has and a record costs today, in the chain's coin; prices are for a unit of gas."""
+
+    address: str
+    balance: float
+    per_record: float
+    price_gwei: float
+    max_price_gwei: float
+    warn_days: float
+
+    @property
+    def records_left(self) -> int:
+        """Return for how many records the balance lasts."""
+        return int(self.balance / self.per_record) if self.per_record else 0
+
+    @property
+    def is_too_dear(self) -> bool:
+        """Say whether nothing is signed now, since gas costs more than is allowed."""
+        return self.price_gwei > self.max_price_gwei
+
+
+@dataclass(frozen=True, kw_only=True)
 class SignedTx:
     """A signed transaction: `raw` is what is broadcast, `tx_hash` is 0x + 64 hex."""
 
@@ -168,6 +190,26 @@ class Partner:
         What it puts `instead` of a refused transaction is stored before it is sent: with the next look.
         """
         raise NotImplementedError
+
+    def look_at_funds(self) -> Funds | None:
+        """Ask the chain what the signer has; None where there is no signer. Raises PartnerError."""
+        return None
+
+    @classmethod
+    def capabilities(cls) -> Mapping[str, bool]:
+        """Return what the adapter can do, as it declares and overrides it."""
+
+        def has(name: str) -> bool:
+            return getattr(cls, name) is not getattr(Partner, name)
+
+        return {
+            "push": bool(cls.steps),
+            "revoke": bool(cls.revoke_steps),
+            "verify": has("verify"),
+            "check": has("check"),
+            "refs": has("refs"),
+            "sign": has("signer"),
+        }
 
     def active_steps(self, kind: str) -> tuple[str, ...]:
         """Return the steps that this configuration asks for."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from partners.base import REVOKE, Item, Ledger, ManyResult, Partner, SignedTx, SignerView, StepResult, Verdict
+from partners.base import REVOKE, Funds, Item, Ledger, ManyResult, Partner, SignedTx, SignerView, StepResult, Verdict
 from partners.errors import MisconfiguredError, PartnerError
 from partners.http import HttpClient
 from partners.requirements import Option
 from partners.vana.checks import check
 from partners.vana.client import VanaClient
+from partners.vana.funds import look_at_funds
 from partners.vana.options import OPTIONS, Settings, find_lack, parse
 from partners.vana.proof import ProofRequest, TeeRun
 from partners.vana.rebroadcast import look_at_signer
@@ -98,6 +99,10 @@ class VanaPartner(Partner):
     def look_at_signer(self, unmined: Sequence[SignedTx]) -> SignerView:
         """Broadcast again what the node does not know, in nonce order."""
         return look_at_signer(self.client, self.settings, unmined)
+
+    def look_at_funds(self) -> Funds:
+        """Ask the chain for the signer's balance and today's price."""
+        return look_at_funds(self.client, self.settings)
 
     # the steps
 
