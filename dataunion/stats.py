@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Min, Q, Sum
 
 from dataunion import roster
 from dataunion.models import Backfill, Counters, DataUnion, HourStat, SyncAttempt, SyncJob
-from dataunion.state import CLAIMABLE, FAILING, Status
+from dataunion.state import CLAIMABLE, FAILING, Outcome, Status
 
 _FOLD = 5000
 Group = tuple[str, str, str, str]  # partner, data type, outcome, error class
@@ -101,6 +101,22 @@ def count_open_of_run(run: Backfill) -> tuple[int, int]:
     counts = Counter(dict(jobs.values_list("status").annotate(n=Count("pk")).order_by()))
     failed = sum(counts[status] for status in FAILING)
     return counts.total() - failed, failed
+
+
+def read_daily(partner: str, now: datetime) -> float:
+    """Return how many records a day the partner has taken lately: of a week, or of as long as it has taken any."""
+    hours = HourStat.objects.filter(hour__gte=now - timedelta(days=7), partner=partner, outcome=Outcome.SYNCED)
+    found = hours.aggregate(n=Sum("count"), first=Min("hour"))
+    if not found["n"]:
+        return 0.0
+    days: float = (now - found["first"]).total_seconds() / 86_400
+    return float(found["n"]) / max(1.0, days)
+
+
+def read_waits(partner: str, now: datetime) -> list[tuple[str, int]]:
+    """Return what the partner's work waits for, and how much of it; most first, a few."""
+    rows = SyncJob.objects.waiting(partner, now).values_list("waits_for").annotate(n=Count("pk"))
+    return [(why, n) for why, n in rows.order_by("-n")[:5]]
 
 
 def read_queues(now: datetime) -> dict[str, Queue]:

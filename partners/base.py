@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
@@ -183,6 +183,10 @@ class Partner:
         Raises MisconfiguredError when it is wrong, TransientError when the partner cannot be reached.
         """
         return ()
+
+    def probe(self) -> Iterator[str]:
+        """Try a real round trip; yield a sentence for each step that worked. Raises as `check` does."""
+        yield from self.check()
 
     def look_at_signer(self, unmined: Sequence[SignedTx]) -> SignerView:
         """Broadcast again what the node does not know of `unmined` (nonce order); say where the chain stands.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -18,9 +17,8 @@ from dataunion.admin.partner_forms import ReasonForm
 from dataunion.models import Partner
 from dataunion.state import PartnerState
 from dataunion.sync import tick
-from partners.errors import PartnerError
 
-ACTS = ("pause", "resume", "switch_off", "test_connection", "backfill")
+ACTS = ("pause", "resume", "switch_off", "test_connection", "backfill", "signer")
 LIST = "admin:dataunion_partner_changelist"
 
 
@@ -81,17 +79,14 @@ def offer_backfill(request: HttpRequest, row: Partner) -> HttpResponse:
 
 
 def test_connection(model_admin: StaffAdmin, request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Ask the partner whether its configuration really works; show what was found sentence by sentence."""
+    """Try the partner by a real round trip; show step by step what worked."""
     if request.method != "POST":
         return refuse_method("POST")
     require_operator(request)
     row = _find(pk)
-    found: dict[str, Any] = {"sentences": [], "problem": ""}
-    try:
-        found["sentences"] = roster.check_adapter(row)
-    except PartnerError as error:
-        found["problem"] = error.message
-    note(request, [row], "Tested the connection: " + (found["problem"] or "it works"))
+    worked, problem = roster.try_connection(row)
+    note(request, [row], "Tested the connection: " + (problem or "it works"))
+    found = {"worked": worked, "problem": problem}
     context = model_admin.page_context(request, f"Connection to {row.name}", partner=row, **found)
     return TemplateResponse(request, "admin/dataunion/connection.html", context)
 

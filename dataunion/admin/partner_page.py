@@ -15,7 +15,7 @@ from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
 from dataunion.admin.words import show_when
 from dataunion.models import Partner
 from dataunion.state import PartnerState
-from dataunion.stats import Queue, read_queues
+from dataunion.stats import Queue, read_queues, read_waits
 from partners.breaker import Breaker
 from partners.errors import MisconfiguredError
 from partners.requirements import MASK, masked
@@ -39,7 +39,33 @@ def read_partner_page(row: Partner, now: datetime) -> dict[str, Any]:
         "failed_url": f"{jobs}?{urlencode({'partner': row.name, 'status': ANY_ERROR})}",
         "configuration": _configuration(row),
         **read_offer(row),
+        **_abilities(row),
+        "waits": read_waits(row.name, now),
         "checked": row.checked_version == row.version,
+    }
+
+
+_ABILITIES = {
+    "push": "Takes records",
+    "revoke": "Takes records back",
+    "verify": "Can be asked whether a record is there, byte for byte",
+    "check": "Its connection can be tested",
+    "refs": "Its own names of records can be searched for",
+    "sign": "Signs transactions on a chain",
+}
+
+
+def _abilities(row: Partner) -> dict[str, Any]:
+    """Return what the adapter can do, in words, and the partners that it needs first."""
+    try:
+        adapter = roster.adapter_class(row)
+    except MisconfiguredError:
+        return {"abilities": [], "signs": False, "requires": ""}
+    can = adapter.capabilities()
+    return {
+        "abilities": [(words, can[name]) for name, words in _ABILITIES.items()],
+        "signs": can["sign"],
+        "requires": ", ".join(adapter.requires),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from partners.base import REVOKE, Funds, Item, Ledger, ManyResult, Partner, SignedTx, SignerView, StepResult, Verdict
@@ -94,6 +94,10 @@ class VanaPartner(Partner):
 
     def check(self) -> Sequence[str]:
         """Compare chain, contracts and balance with the configuration."""
+        return tuple(self.probe())
+
+    def probe(self) -> Iterator[str]:
+        """Read what `check` compares, one thing after the other."""
         return check(self.client, self.settings, self._keys)
 
     def look_at_signer(self, unmined: Sequence[SignedTx]) -> SignerView:
