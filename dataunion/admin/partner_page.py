@@ -13,7 +13,7 @@ from dataunion.admin.backfills import read_offer
 from dataunion.admin.badges import breaker_badge, state_badge
 from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
 from dataunion.admin.words import show_when
-from dataunion.models import Partner
+from dataunion.models import Partner, SyncJob
 from dataunion.state import PartnerState
 from dataunion.stats import Queue, read_queues, read_waits
 from partners.breaker import Breaker
@@ -32,7 +32,7 @@ def read_partner_page(row: Partner, now: datetime) -> dict[str, Any]:
         "state_at": show_when(row.state_at, now),
         "is_on": row.state == PartnerState.ON,
         "breaker": breaker_badge(row, now),
-        "next_probe": show_when(Breaker.load(row.breaker).reopens_at(), now),
+        **_trouble(row, now),
         "peace_until": show_when(row.not_before, now) if row.not_before > now else "",
         "oldest_due": show_when(queue.oldest_due, now),
         "open_url": f"{jobs}?{urlencode({'partner': row.name, 'status': ON_THE_WAY})}",
@@ -42,6 +42,18 @@ def read_partner_page(row: Partner, now: datetime) -> dict[str, Any]:
         **_abilities(row),
         "waits": read_waits(row.name, now),
         "checked": row.checked_version == row.version,
+    }
+
+
+def _trouble(row: Partner, now: datetime) -> dict[str, Any]:
+    """Return when a partner that does not answer is tried next, and why nothing is sent until then."""
+    breaker = Breaker.load(row.breaker)
+    is_shut = breaker.open_until is not None
+    return {
+        "next_probe": show_when(breaker.reopens_at(), now),
+        "is_shut": is_shut,
+        "trips": breaker.trips,
+        "last_trouble": SyncJob.objects.last_trouble(row.name) if is_shut else "",
     }
 
 

@@ -12,7 +12,7 @@ from dataunion.causes import LONGEST
 from dataunion.conf import conf
 from dataunion.models._fields import Key
 from dataunion.models.record import DataUnion
-from dataunion.state import CLAIMABLE, FAILING, LIVE, Status
+from dataunion.state import CLAIMABLE, FAILING, LIVE, DataType, Status
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # lease_until of a job that nobody holds
 
@@ -62,6 +62,14 @@ class SyncJobQuerySet(models.QuerySet["SyncJob"]):
     def waiting(self, partner: str, now: datetime) -> SyncJobQuerySet:
         """Return what waits until the partner, or the chain behind it, is ready."""
         return self.filter(partner=partner, status=Status.PENDING, due_at__gt=now, waits_for__isnull=False)
+
+    def last_trouble(self, partner: str) -> str:
+        """Return the newest error after which this partner is asked again, or ""."""
+        found: list[tuple[datetime, str]] = []
+        for kind in DataType:  # as the index begins
+            jobs = self.filter(partner=partner, data_type=kind, status=Status.RETRYING).order_by("-changed_at")
+            found += jobs.values_list("changed_at", "error_message")[:1]
+        return max(found)[1] if found else ""
 
     def failing(self) -> SyncJobQuerySet:
         """Return what `failed` means to people: not synced, and the last attempt ended in an error, or blocked."""

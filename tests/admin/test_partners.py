@@ -149,6 +149,21 @@ def test_the_page_tells_what_work_waits_for(viewer: Client) -> None:
     ]
 
 
+def test_a_partner_that_does_not_answer_is_told_with_its_last_error(viewer: Client) -> None:
+    broken = Breaker(open_until=(timezone.now() + timedelta(seconds=90)).timestamp(), trips=2)
+    PartnerFactory(name="vana", breaker=broken.dump())
+    for minutes, data_type in ((9, "health"), (1, "checkin"), (5, "health")):
+        at = timezone.now() - timedelta(minutes=minutes)
+        message = f"vana: store: HTTP 50{minutes}"
+        SyncJobFactory(status="retrying", data_type=data_type, changed_at=at, error_message=message)
+
+    page = viewer.get(url("vana"))
+
+    assert (page.context["is_shut"], page.context["last_trouble"]) == (True, "vana: store: HTTP 501")
+    assert "vana did not answer, 2 times in a row" in page.content.decode()
+    assert "did not answer" not in viewer.get(url("akave")).content.decode()
+
+
 class SigningPartner(FakePartner):
     """A partner whose signer has little left."""
 
