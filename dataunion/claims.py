@@ -44,6 +44,7 @@ class Ending:
     attempt: Attempt | None = None  # None: nothing to record (a mere wait)
     spends_attempt: bool = False
     waits: bool = False  # counts towards the limit of waiting
+    waits_for: str | None = None
     receipt: Mapping[str, Any] = field(default_factory=dict)
     refs: Sequence[tuple[str, str]] = ()
 
@@ -179,6 +180,7 @@ _ENDED = (
     "runs",
     "crashes",
     "waiting_since",
+    "waits_for",
     "step",
     "lease_until",
     "outcome",
@@ -194,6 +196,7 @@ def _end(job: SyncJob, ending: Ending, now: datetime) -> None:
     job.status, job.due_at, job.changed_at = ending.status, ending.due_at, now
     job.attempts += ending.spends_attempt
     job.waiting_since = (job.waiting_since or now) if ending.waits else None
+    job.waits_for = ending.waits_for
     if attempt is None and ending.status != Status.DONE:
         job.lease_until = NEVER  # a wait has nothing to publish
         return

@@ -15,8 +15,9 @@ from dataunion.clock import db_now
 from dataunion.models import Partner
 from dataunion.state import PartnerState
 from partners import registry
+from partners.base import Funds
 from partners.base import Partner as Adapter
-from partners.errors import MisconfiguredError
+from partners.errors import MisconfiguredError, PartnerError
 
 _built: dict[str, tuple[int, Adapter]] = {}
 _building = threading.Lock()
@@ -123,6 +124,23 @@ def check_adapter(row: Partner) -> list[str]:
     Partner.objects.filter(pk=row.pk, version=row.version).update(checked_version=row.version)
     row.checked_version = row.version
     return found
+
+
+def try_connection(row: Partner) -> tuple[list[str], str]:
+    """Try a partner by a real round trip; return what worked, step by step, and what did not ("" where all did)."""
+    found: list[str] = []
+    try:
+        for sentence in get_adapter(row).probe():
+            found.append(sentence)
+    except PartnerError as error:
+        return found, error.message
+    Partner.objects.filter(pk=row.pk, version=row.version).update(checked_version=row.version)
+    return found, ""
+
+
+def look_at_funds(row: Partner) -> Funds | None:
+    """Ask the chain what the partner's signer has; None where there is no signer. Raises PartnerError."""
+    return get_adapter(row).look_at_funds()
 
 
 def pause(row: Partner, *, reason: str, by: str) -> None:

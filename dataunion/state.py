@@ -99,7 +99,9 @@ MOVES: Mapping[str, tuple[tuple[Status, ...], Status]] = {
     "unblock": ((Status.BLOCKED,), Status.PENDING),
 }
 
-_OURS = frozenset({"is_synced", "error_message", "retry_data", "fence", "attempts", "synced_at", "withdrawn_at"})
+_OURS = frozenset(
+    {"is_synced", "error_message", "retry_data", "fence", "attempts", "synced_at", "withdrawn_at", "backfill"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,7 @@ class PartnerEntry:
     attempts: int = 0  # runs recorded so far; the next attempt is number attempts + 1
     synced_at: str | None = None
     withdrawn_at: str | None = None
+    backfill: str | None = None  # the key of the backfill that enrolled it; None: enrolled when the record came in
     receipt: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -137,6 +140,8 @@ class PartnerEntry:
         }
         if self.withdrawn_at:
             own["withdrawn_at"] = self.withdrawn_at
+        if self.backfill:
+            own["backfill"] = self.backfill
         return {**self.receipt, **own}
 
 

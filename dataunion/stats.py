@@ -2,23 +2,23 @@
 
 Ingest adds nothing here: a new record bears `counted = 0` and so is its own delta. `fold` gives new records the number
 of a fold and adds them to the counters in one conditional write; a total is the counters plus what no fold has
-applied yet.
+applied yet. What a backfill enrolled later bears its mark, and is counted by the backfill's row alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, Sum
 
 from dataunion import roster
-from dataunion.models import Counters, DataUnion, HourStat, SyncAttempt, SyncJob
-from dataunion.state import CLAIMABLE, FAILING, Status
+from dataunion.models import Backfill, Counters, DataUnion, HourStat, SyncAttempt, SyncJob
+from dataunion.state import CLAIMABLE, FAILING, Outcome, Status
 
 _FOLD = 5000
 Group = tuple[str, str, str, str]  # partner, data type, outcome, error class
@@ -71,7 +71,7 @@ def read_totals() -> Totals:
     """Return the counts of every partner that is not off."""
     names = [row.name for row in roster.find_active()]
     with transaction.atomic():
-        added = _read_added()
+        added = read_added()
         work = _read_open_work(names)
     partners = {}
     for name in names:
@@ -95,6 +95,30 @@ def _read_open_work(names: Iterable[str]) -> Counter[tuple[str, str]]:
     return Counter({(partner, status): n for partner, status, n in rows})
 
 
+def count_open_of_run(run: Backfill) -> tuple[int, int]:
+    """Return how many of what a backfill enrolled are on their way, and failed; not what a retry run took."""
+    jobs = SyncJob.objects.filter(run=run.pk, status__in=[*FAILING, *CLAIMABLE, Status.RUNNING])
+    counts = Counter(dict(jobs.values_list("status").annotate(n=Count("pk")).order_by()))
+    failed = sum(counts[status] for status in FAILING)
+    return counts.total() - failed, failed
+
+
+def read_daily(partner: str, now: datetime) -> float:
+    """Return how many records a day the partner has taken lately: of a week, or of as long as it has taken any."""
+    hours = HourStat.objects.filter(hour__gte=now - timedelta(days=7), partner=partner, outcome=Outcome.SYNCED)
+    found = hours.aggregate(n=Sum("count"), first=Min("hour"))
+    if not found["n"]:
+        return 0.0
+    days: float = (now - found["first"]).total_seconds() / 86_400
+    return float(found["n"]) / max(1.0, days)
+
+
+def read_waits(partner: str, now: datetime) -> list[tuple[str, int]]:
+    """Return what the partner's work waits for, and how much of it; most first, a few."""
+    rows = SyncJob.objects.waiting(partner, now).values_list("waits_for").annotate(n=Count("pk"))
+    return [(why, n) for why, n in rows.order_by("-n")[:5]]
+
+
 def read_queues(now: datetime) -> dict[str, Queue]:
     """Return the open work of each partner that has any, by name."""
     queues: dict[str, Queue] = {}
@@ -112,8 +136,12 @@ def read_oldest_due(now: datetime) -> dict[str, datetime]:
     return dict(due.annotate(oldest=Min("due_at")).order_by())
 
 
-def _read_added() -> dict[str, Any]:
-    """Return the counters plus the records that no fold has applied; read again when a fold or recount came between."""
+def read_added() -> dict[str, Any]:
+    """Return all records and enrolments, as Counters.counts has them.
+
+    That is the counters plus the records that no fold has applied, read again when a fold or recount came between, and
+    what backfills have enrolled.
+    """
     while True:
         row = read_counters()
         # Two questions, since each is one range of an index. What a fold numbers in between is in both, so go by key.
@@ -121,7 +149,29 @@ def _read_added() -> dict[str, Any]:
         fresh = {pk: rest for rows in unapplied for pk, *rest in rows.values_list("pk", "data_type", "partners")}
         total = add_up(row.counts, ((data_type, partners) for data_type, partners in fresh.values()))
         if Counters.objects.filter(pk=row.pk, applied=row.applied, recounts=row.recounts).exists():
-            return total
+            return _add_later(total)
+
+
+def _add_later(counts: dict[str, Any]) -> dict[str, Any]:
+    for run in Backfill.objects.all():
+        types = counts["enrolled"].setdefault(run.partner, {})
+        for data_type, n in (Counter(run.enrolled) + _count_page(run)).items():
+            types[data_type] = types.get(data_type, 0) + n
+    return counts
+
+
+def _count_page(run: Backfill) -> Counter[str]:
+    """Count the page in work, which the backfill's row does not hold yet."""
+    if run.page == run.cursor:
+        return Counter()
+    rows = DataUnion.objects.filter(pk__gt=run.cursor, pk__lte=run.page).values_list("data_type", "partners")
+    return count_later(run, rows)
+
+
+def count_later(run: Backfill, records: Iterable[tuple[str, Mapping[str, Any]]]) -> Counter[str]:
+    """Count those of these records (data type, entries) that this backfill has enrolled, by type."""
+    mark = str(run.pk)
+    return Counter(kind for kind, partners in records if partners.get(run.partner, {}).get("backfill") == mark)
 
 
 def read_counters() -> Counters:
@@ -136,12 +186,12 @@ def read_counters() -> Counters:
 
 
 def add_up(counts: dict[str, Any], records: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Return `counts` with these records (data type, entries) added."""
+    """Return `counts` with these records (data type, entries) added, as they came in."""
     enrolled = {name: dict(types) for name, types in counts["enrolled"].items()}
     total = counts["records"]
     for data_type, partners in records:
         total += 1
-        for name in partners:
+        for name in (name for name, entry in partners.items() if "backfill" not in entry):
             types = enrolled.setdefault(name, {})
             types[data_type] = types.get(data_type, 0) + 1
     return {"records": total, "enrolled": enrolled}

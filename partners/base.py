@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
@@ -69,6 +69,28 @@ class Verdict:
 
     present: bool | None
     detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Funds:
+    """What the signer has and a record costs today, in the chain's coin; prices are for a unit of gas."""
+
+    address: str
+    balance: float
+    per_record: float
+    price_gwei: float
+    max_price_gwei: float
+    warn_days: float
+
+    @property
+    def records_left(self) -> int:
+        """Return for how many records the balance lasts."""
+        return int(self.balance / self.per_record) if self.per_record else 0
+
+    @property
+    def is_too_dear(self) -> bool:
+        """Say whether nothing is signed now, since gas costs more than is allowed."""
+        return self.price_gwei > self.max_price_gwei
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +193,10 @@ class Partner:
         """
         return ()
 
+    def probe(self) -> Iterator[str]:
+        """Try a real round trip; yield a sentence for each step that worked. Raises as `check` does."""
+        yield from self.check()
+
     def look_at_signer(self, unmined: Sequence[SignedTx]) -> SignerView:
         """Broadcast again what the node does not know of `unmined` (nonce order); say where the chain stands.
 
@@ -181,6 +207,26 @@ class Partner:
     def read_signer(self) -> SignerReading | None:
         """Ask the chain what our signer has; None for a partner without one. Raises PartnerError."""
         return None
+
+    def look_at_funds(self) -> Funds | None:
+        """Ask the chain what the signer has; None where there is no signer. Raises PartnerError."""
+        return None
+
+    @classmethod
+    def capabilities(cls) -> Mapping[str, bool]:
+        """Return what the adapter can do, as it declares and overrides it."""
+
+        def has(name: str) -> bool:
+            return getattr(cls, name) is not getattr(Partner, name)
+
+        return {
+            "push": bool(cls.steps),
+            "revoke": bool(cls.revoke_steps),
+            "verify": has("verify"),
+            "check": has("check"),
+            "refs": has("refs"),
+            "sign": has("signer"),
+        }
 
     def active_steps(self, kind: str) -> tuple[str, ...]:
         """Return the steps that this configuration asks for."""

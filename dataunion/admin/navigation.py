@@ -14,6 +14,7 @@ _WORK = (
     ("Retry policies", "schedule", "dataunion_retrypolicy"),
     ("Attempts", "history", "dataunion_syncattempt"),
     ("Partners", "hub", "dataunion_partner"),
+    ("Backfills", "playlist_add", "dataunion_backfill"),
     ("Alerts", "notifications", "dataunion_incident"),
 )
 _PEOPLE = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -12,15 +11,14 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import mark_safe
 
-from dataunion import roster
+from dataunion import backfill, roster
 from dataunion.admin.base import StaffAdmin, find_or_404, go_back, name_of, note, refuse_method, require_operator
 from dataunion.admin.partner_forms import ReasonForm
 from dataunion.models import Partner
 from dataunion.state import PartnerState
 from dataunion.sync import tick
-from partners.errors import PartnerError
 
-ACTS = ("pause", "resume", "switch_off", "test_connection")
+ACTS = ("pause", "resume", "switch_off", "test_connection", "backfill", "signer")
 LIST = "admin:dataunion_partner_changelist"
 
 
@@ -62,26 +60,34 @@ def resume(model_admin: StaffAdmin, request: HttpRequest, pk: UUID) -> HttpRespo
         return refuse_method("POST")
     require_operator(request)
     row = _find(pk)
+    was_off = row.state == PartnerState.OFF
     was = f"{row.state}: {row.state_reason}" if row.state_reason else row.state
     roster.resume(row, by=name_of(request))
     tick.nudge_partners({row.name})
     note(request, [row], f"Resumed (was {was})")
     messages.success(request, f"{row.name} is on. What waited for it is sent now, as its limits allow.")
+    if was_off and backfill.count_lacking(row):
+        return offer_backfill(request, row)
     return go_back(request, reverse(LIST))
 
 
+def offer_backfill(request: HttpRequest, row: Partner) -> HttpResponse:
+    """Ask whether a partner that was just switched on shall get the older records too."""
+    messages.info(
+        request, f"Records that came in before are not meant for {row.name} yet. You can add them now or later."
+    )
+    return HttpResponseRedirect(reverse("admin:dataunion_partner_backfill", args=[row.pk]))
+
+
 def test_connection(model_admin: StaffAdmin, request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Ask the partner whether its configuration really works; show what was found sentence by sentence."""
+    """Try the partner by a real round trip; show step by step what worked."""
     if request.method != "POST":
         return refuse_method("POST")
     require_operator(request)
     row = _find(pk)
-    found: dict[str, Any] = {"sentences": [], "problem": ""}
-    try:
-        found["sentences"] = roster.check_adapter(row)
-    except PartnerError as error:
-        found["problem"] = error.message
-    note(request, [row], "Tested the connection: " + (found["problem"] or "it works"))
+    worked, problem = roster.try_connection(row)
+    note(request, [row], "Tested the connection: " + (problem or "it works"))
+    found = {"worked": worked, "problem": problem}
     context = model_admin.page_context(request, f"Connection to {row.name}", partner=row, **found)
     return TemplateResponse(request, "admin/dataunion/connection.html", context)
 

@@ -9,12 +9,13 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from dataunion import roster
+from dataunion.admin.backfills import read_offer
 from dataunion.admin.badges import breaker_badge, state_badge
 from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
 from dataunion.admin.words import show_when
-from dataunion.models import Partner
+from dataunion.models import Partner, SyncJob
 from dataunion.state import PartnerState
-from dataunion.stats import Queue, read_queues
+from dataunion.stats import Queue, read_queues, read_waits
 from partners.breaker import Breaker
 from partners.errors import MisconfiguredError
 from partners.requirements import MASK, masked
@@ -31,13 +32,52 @@ def read_partner_page(row: Partner, now: datetime) -> dict[str, Any]:
         "state_at": show_when(row.state_at, now),
         "is_on": row.state == PartnerState.ON,
         "breaker": breaker_badge(row, now),
-        "next_probe": show_when(Breaker.load(row.breaker).reopens_at(), now),
+        **_trouble(row, now),
         "peace_until": show_when(row.not_before, now) if row.not_before > now else "",
         "oldest_due": show_when(queue.oldest_due, now),
         "open_url": f"{jobs}?{urlencode({'partner': row.name, 'status': ON_THE_WAY})}",
         "failed_url": f"{jobs}?{urlencode({'partner': row.name, 'status': ANY_ERROR})}",
         "configuration": _configuration(row),
+        **read_offer(row),
+        **_abilities(row),
+        "waits": read_waits(row.name, now),
         "checked": row.checked_version == row.version,
+    }
+
+
+def _trouble(row: Partner, now: datetime) -> dict[str, Any]:
+    """Return when a partner that does not answer is tried next, and why nothing is sent until then."""
+    breaker = Breaker.load(row.breaker)
+    is_shut = breaker.open_until is not None
+    return {
+        "next_probe": show_when(breaker.reopens_at(), now),
+        "is_shut": is_shut,
+        "trips": breaker.trips,
+        "last_trouble": SyncJob.objects.last_trouble(row.name) if is_shut else "",
+    }
+
+
+_ABILITIES = {
+    "push": "Takes records",
+    "revoke": "Takes records back",
+    "verify": "Can be asked whether a record is there, byte for byte",
+    "check": "Its connection can be tested",
+    "refs": "Its own names of records can be searched for",
+    "sign": "Signs transactions on a chain",
+}
+
+
+def _abilities(row: Partner) -> dict[str, Any]:
+    """Return what the adapter can do, in words, and the partners that it needs first."""
+    try:
+        adapter = roster.adapter_class(row)
+    except MisconfiguredError:
+        return {"abilities": [], "signs": False, "requires": ""}
+    can = adapter.capabilities()
+    return {
+        "abilities": [(words, can[name]) for name, words in _ABILITIES.items()],
+        "signs": can["sign"],
+        "requires": ", ".join(adapter.requires),
     }
 
 

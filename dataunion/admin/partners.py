@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from dataunion import roster
-from dataunion.admin import partner_acts
+from dataunion import backfill, roster
+from dataunion.admin import backfills, partner_acts, partner_trial, signer_panel
 from dataunion.admin.badges import breaker_badge, state_badge
 from dataunion.admin.base import ONE_SAVE, StaffAdmin, find_or_404, may_operate, name_of
 from dataunion.admin.partner_forms import (
@@ -31,6 +32,9 @@ from dataunion.state import PartnerState
 from dataunion.stats import Queue, read_queues
 from partners import registry
 from partners.requirements import Option
+
+_TRIAL = "dataunion_partner_test_delivery"
+_ELSEWHERE: dict[str, Callable[..., HttpResponse]] = {"backfill": backfills.ask, "signer": signer_panel.signer}
 
 
 def options_kept_here(row: Partner | None) -> tuple[Option, ...]:
@@ -51,6 +55,7 @@ class PartnerAdmin(StaffAdmin):
     list_fullwidth = True
     list_before_template = "admin/dataunion/row_form.html"
     change_form_outer_before_template = "admin/dataunion/partner_head.html"
+    change_form_after_template = "admin/dataunion/partner_trial.html"
     change_form_outer_after_template = "admin/dataunion/partner_config.html"
     sortable_by = ()
     actions = ()
@@ -65,12 +70,13 @@ class PartnerAdmin(StaffAdmin):
         wrap = self.admin_site.admin_view
 
         def act(name: str) -> URLPattern:
-            view = partial(getattr(partner_acts, name), self)
+            view = partial(_ELSEWHERE.get(name) or getattr(partner_acts, name), self)
             route = f"<uuid:pk>/{name.replace('_', '-')}/"
             url: URLPattern = path(route, wrap(view), name=f"dataunion_partner_{name}")
             return url
 
-        return [act(name) for name in partner_acts.ACTS] + super().get_urls()  # type: ignore[no-any-return]
+        trial = path("test-delivery/", wrap(partial(partner_trial.test_delivery, self)), name=_TRIAL)
+        return [trial, *map(act, partner_acts.ACTS), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list; rows that the settings name are made where they are missing."""
@@ -129,6 +135,13 @@ class PartnerAdmin(StaffAdmin):
         obj.save(force_insert=True)
         roster.configure(obj, config=form.config(), secrets=form.secrets())
         roster.resume(obj, by=name_of(request))
+
+    def response_add(self, request: HttpRequest, obj: Partner, post_url_continue: Any = None) -> HttpResponse:
+        """Go on to the older records where there are some, else to the new partner's page."""
+        messages.success(request, f"{obj.name} is on: records that come in from now on are sent there.")
+        if may_operate(request) and backfill.count_lacking(obj):
+            return partner_acts.offer_backfill(request, obj)
+        return HttpResponseRedirect(reverse("admin:dataunion_partner_change", args=[obj.pk]))
 
     @admin.display(description="switch")
     def state_shown(self, row: Any) -> str:

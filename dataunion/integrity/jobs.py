@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from dataunion import claims
+from dataunion import claims, enrolment
 from dataunion.models import NEVER, DataUnion, SyncJob
 from dataunion.publication import write_entry
 from dataunion.state import PartnerEntry, Status
@@ -28,8 +28,10 @@ def confirm(job: SyncJob, now: datetime) -> bool:
     At a final entry the job is a report's that died before it said its word: nobody was told that it was heard.
     """
     record = DataUnion.objects.filter(pk=job.record_id).first()
-    if record is None or job.partner not in record.partners:
+    if record is None:
         return _let_go(job)  # other repairs find it when nobody holds it
+    if job.partner not in record.partners:
+        return enrolment.enter(job, now) and _let_go(job)
     entry, changes = record.entry(job.partner), {"fence": job.fence}
     if entry.fence > job.fence or entry.is_synced or entry.withdrawn_at:
         return bool(_same(job).delete()[0])

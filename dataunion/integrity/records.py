@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from dataunion import roster
+from dataunion import enrolment, roster
 from dataunion.integrity.findings import Findings, Kind
 from dataunion.integrity.jobs import make_job, put_back
 from dataunion.models import NEVER, DataUnion, SyncJob
-from dataunion.models.expressions import MergeEntry
 from dataunion.publication import publish, write_entry
 from dataunion.reports import report_sync
 from dataunion.state import PartnerEntry, Status
@@ -136,11 +135,4 @@ def _check_entries(found: Findings, records: Sequence[DataUnion], jobs: Mapping[
     by_key = {record.pk: record for record in records}
     for (pk, name), job in jobs.items():
         if name not in by_key[pk].partners:
-            found.mend(Kind.MISSING_ENTRY, partial(_enrol, job, found.now), record=pk, partner=name)
-
-
-def _enrol(job: SyncJob, now: datetime) -> bool:
-    """Enter the partner that the job is for, if nobody has."""
-    entry = PartnerEntry(error_message=job.error_message or None, fence=job.fence, attempts=job.runs)
-    without = DataUnion.objects.filter(pk=job.record_id, **{f"partners__{job.partner}__isnull": True})
-    return without.update(partners=MergeEntry(job.partner, entry.dump()), updated_at=now) == 1
+            found.mend(Kind.MISSING_ENTRY, partial(enrolment.enter, job, found.now), record=pk, partner=name)

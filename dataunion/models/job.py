@@ -12,7 +12,7 @@ from dataunion.causes import LONGEST
 from dataunion.conf import conf
 from dataunion.models._fields import Key
 from dataunion.models.record import DataUnion
-from dataunion.state import CLAIMABLE, FAILING, LIVE, Status
+from dataunion.state import CLAIMABLE, FAILING, LIVE, DataType, Status
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # lease_until of a job that nobody holds
 
@@ -59,6 +59,18 @@ class SyncJobQuerySet(models.QuerySet["SyncJob"]):
         """Return jobs that somebody has in hand, as far as the clock tells."""
         return self.filter(lease_until__gt=now, lease_until__lte=_furthest(now, conf().sync_lease_s))
 
+    def waiting(self, partner: str, now: datetime) -> SyncJobQuerySet:
+        """Return what waits until the partner, or the chain behind it, is ready."""
+        return self.filter(partner=partner, status=Status.PENDING, due_at__gt=now, waits_for__isnull=False)
+
+    def last_trouble(self, partner: str) -> str:
+        """Return the newest error after which this partner is asked again, or ""."""
+        found: list[tuple[datetime, str]] = []
+        for kind in DataType:  # as the index begins
+            jobs = self.filter(partner=partner, data_type=kind, status=Status.RETRYING).order_by("-changed_at")
+            found += jobs.values_list("changed_at", "error_message")[:1]
+        return max(found)[1] if found else ""
+
     def failing(self) -> SyncJobQuerySet:
         """Return what `failed` means to people: not synced, and the last attempt ended in an error, or blocked."""
         return self.filter(status__in=FAILING)
@@ -96,6 +108,8 @@ class SyncJob(models.Model):
     error_message = models.TextField(default="", blank=True)
     # What the message has in common with others'; NULL also where an older version wrote the row.
     cause = models.CharField(max_length=LONGEST, null=True, blank=True)
+    # What it is too early for; NULL where it waits for nothing, and where an older version wrote the row.
+    waits_for = models.CharField(max_length=LONGEST, null=True, blank=True)
     run = models.UUIDField(null=True)  # the retry run that reopened it last
     created_at = models.DateTimeField(default=timezone.now)
     changed_at = models.DateTimeField(default=timezone.now)

@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from dataunion.causes import name_cause
 from dataunion.claims import Ending
 from dataunion.conf import conf
 from dataunion.models import Partner, SyncJob
@@ -111,7 +112,8 @@ def _wait(at: Situation, error: NotReady) -> Ending:
     if at.waited_s() > error.at_most_s:
         waited = f"{error.message} Waited {int(at.waited_s())} s in vain."
         return _retry(at, TransientError(waited, http_status=error.http_status, code=error.code))
-    return Ending(status=Status.PENDING, due_at=at.after(error.after_s), waits=True)
+    why = name_cause(_storable(error.message, 2000))
+    return Ending(status=Status.PENDING, due_at=at.after(error.after_s), waits=True, waits_for=why)
 
 
 def _ask_again(at: Situation, error: UnknownOutcome) -> Ending:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from dataunion import claims, gate, policies, reconcile, retries, roster, stats
+from dataunion import backfill, claims, gate, policies, reconcile, retries, roster, stats
 from dataunion.alerts.look import look
 from dataunion.alerts.readings import read_ran_at
 from dataunion.clock import db_now
@@ -57,13 +57,14 @@ def _make_lease(name: str) -> None:
 
 
 def tick() -> None:
-    """Rescue, fold the counters, nudge, take retry runs further and nudge for what they made due."""
+    """Rescue, fold the counters, take backfills further, nudge, take retry runs further and nudge for what is due."""
     with hold("tick", conf().sync_lease_s) as now:
         if now is None:
             return
         _do("clock", lambda: _realign(now))
         _do("rescue", lambda: _rescue(now))
         _do("fold", stats.fold)
+        _do("backfills", lambda: backfill.advance_all(now))
         _do("nudges", lambda: nudge_due(now))
         _do("retry runs", lambda: _advance_runs(now))
 
@@ -130,7 +131,7 @@ def nudge_partners(names: set[str] | None = None) -> None:
 
 
 def upkeep() -> None:
-    """Do what may wait for minutes: statistics, alerts, policies' retries, pruning of attempts, a slice of the audit."""
+    """Do what may wait for minutes: statistics, alerts, policies' retries, pruning, a slice of the audit."""
     with hold("upkeep", 300.0) as now:
         if now is None:
             return

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -91,10 +91,35 @@ class AkavePartner(Partner):
 
     def check(self) -> Sequence[str]:
         """Look for both buckets with these credentials."""
-        buckets = sorted({self.config["bucket_health"], self.config["bucket_checkin"]})
-        for bucket in buckets:
-            self.storage.check_bucket(bucket, step="check")
-        return tuple(f"bucket {bucket} is there and open to this access key" for bucket in buckets)
+        return tuple(self._check_bucket(bucket) for bucket in self._buckets())
+
+    def probe(self) -> Iterator[str]:
+        """Store a small object in each bucket, read it back and delete it."""
+        for bucket in self._buckets():
+            yield self._check_bucket(bucket)
+            yield from self._try_object(bucket)
+
+    def _buckets(self) -> list[str]:
+        return sorted({self.config["bucket_health"], self.config["bucket_checkin"]})
+
+    def _check_bucket(self, bucket: str) -> str:
+        self.storage.check_bucket(bucket, step="check")
+        return f"bucket {bucket} is there and open to this access key"
+
+    def _try_object(self, bucket: str) -> Iterator[str]:
+        key, body = f"connection-test-{secrets.token_hex(8)}", secrets.token_bytes(64)
+        self.storage.put(bucket, key, body, step="check")
+        try:
+            yield f"an object of {len(body)} random bytes was stored in {bucket}"
+            if self.storage.get(bucket, key, size=len(body), step="check") != body:
+                message = f"{self.name}: check: {bucket} does not give back what was stored a moment ago; try again"
+                raise TransientError(message)
+            yield "it was read back, byte for byte"
+        finally:
+            self.storage.delete(bucket, key, step="check")
+        if self.storage.head(bucket, key, step="check"):
+            raise TransientError(f"{self.name}: check: {bucket} still shows the object after it was deleted; try again")
+        yield "it was deleted, and is gone"
 
     def keys(self, item: Item) -> Saved:
         """Draw record key and object name, both once: what is saved already stays."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from partners.base import (
     REVOKE,
+    Funds,
     Item,
     Ledger,
     ManyResult,
@@ -23,6 +24,7 @@ from partners.requirements import Option
 from partners.vana import explorer
 from partners.vana.checks import check
 from partners.vana.client import VanaClient
+from partners.vana.funds import look_at_funds
 from partners.vana.options import OPTIONS, Settings, find_lack, parse
 from partners.vana.proof import ProofRequest, TeeRun
 from partners.vana.rebroadcast import look_at_signer
@@ -105,6 +107,10 @@ class VanaPartner(Partner):
 
     def check(self) -> Sequence[str]:
         """Compare chain, contracts and balance with the configuration."""
+        return tuple(self.probe())
+
+    def probe(self) -> Iterator[str]:
+        """Read what `check` compares, one thing after the other."""
         return check(self.client, self.settings, self._keys)
 
     def look_at_signer(self, unmined: Sequence[SignedTx]) -> SignerView:
@@ -115,6 +121,10 @@ class VanaPartner(Partner):
         """Ask the node for the signer's balance and the price of gas."""
         balance, price = self.client.balance_and_price(self._address)
         return SignerReading(address=self._address, balance_wei=balance, gas_price_wei=price)
+
+    def look_at_funds(self) -> Funds:
+        """Ask the chain for the signer's balance and today's price."""
+        return look_at_funds(self.client, self.settings)
 
     # the steps
 

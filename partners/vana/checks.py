@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from partners.errors import MisconfiguredError, TransientError
 from partners.vana import abi
@@ -12,16 +12,14 @@ from partners.vana.options import Settings
 from partners.vana.registration import Keys
 
 
-def check(client: VanaClient, settings: Settings, keys: Keys) -> Sequence[str]:
-    """Return what was checked, a sentence each. Raises MisconfiguredError with the remedy when something is wrong."""
+def check(client: VanaClient, settings: Settings, keys: Keys) -> Iterator[str]:
+    """Yield a sentence for each thing that is right. Raises MisconfiguredError with the remedy when one is wrong."""
     try:
-        return (
-            _check_chain(client, settings),
-            *_check_contracts(client, settings),
-            _check_registry(client, settings),
-            _check_dlp(client, keys),
-            _check_balance(client, settings),
-        )
+        yield _check_chain(client, settings)
+        yield from _check_contracts(client, settings)
+        yield _check_registry(client, settings)
+        yield _check_dlp(client, keys)
+        yield _check_balance(client, settings)
     except TransientError as error:
         if error.code == NOT_THE_CONTRACT:
             raise MisconfiguredError(error.message) from None
@@ -38,7 +36,7 @@ def _check_chain(client: VanaClient, settings: Settings) -> str:
     return f"The node is on chain {found}."
 
 
-def _check_contracts(client: VanaClient, settings: Settings) -> list[str]:
+def _check_contracts(client: VanaClient, settings: Settings) -> Iterator[str]:
     places = {"registry": client.registry, "dlp": client.dlp}
     if settings.request_proof:
         places["tee_pool"] = client.tee_pool
@@ -47,7 +45,7 @@ def _check_contracts(client: VanaClient, settings: Settings) -> list[str]:
             raise MisconfiguredError(
                 f"{settings.name}: check: no contract lives at {address} on chain {settings.chain_id}; correct {option}"
             )
-    return [f"A contract lives at {address} ({option})." for option, address in places.items()]
+        yield f"A contract lives at {address} ({option})."
 
 
 def _check_registry(client: VanaClient, settings: Settings) -> str:

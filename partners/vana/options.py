@@ -46,6 +46,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="stuck_blocks", holds="blocks before a waiting transaction pays more", default="20", pattern=POSITIVE),
     Option(name="max_unmined", holds="how many transactions may be on their way", default="16", pattern=POSITIVE),
     Option(name="max_fee_gwei", holds="the most to pay for a unit of gas, in gwei", default="100", pattern=DECIMAL),
+    Option(name="warn_days", holds="days that the signer's balance should last; fewer are warned of", default="7",
+           pattern=DECIMAL),
     Option(name="gas_factor", holds="how much gas to allow over the estimate, such as 1.5", default="1.5",
            pattern=DECIMAL),
     Option(name="poll_s", holds="seconds between looks at the chain", default="6", pattern=DECIMAL),
@@ -78,6 +80,7 @@ class Settings:
     forget_depth: int
     stuck_blocks: int
     max_fee_wei: int
+    warn_days: float
     gas_factor: float
     poll_s: float
     tee_timeout_s: float
@@ -104,6 +107,7 @@ def parse(name: str, signer: str, config: Mapping[str, str]) -> Settings:
         forget_depth=int(config["forget_depth"]),
         stuck_blocks=int(config["stuck_blocks"]),
         max_fee_wei=int(float(config["max_fee_gwei"]) * 10**9),
+        warn_days=float(config["warn_days"]),
         gas_factor=float(config["gas_factor"]),
         poll_s=float(config["poll_s"]),
         tee_timeout_s=float(config["tee_timeout_s"]),

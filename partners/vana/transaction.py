@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,6 +28,7 @@ LONGEST_PAUSE_S = 3600.0
 LOOKS = 2
 DOUBTS = 4  # about three minutes at the default poll_s
 WAIT_AT_MOST_S = 6 * 3600.0
+DEAR_POLLS = 10  # how often is asked less than otherwise while gas is too dear
 
 
 class Purpose(Protocol):
@@ -273,9 +275,10 @@ class Transaction:
 
     def _too_dear(self, head: Head) -> NotReady:
         gwei = head.base_fee_wei / 10**9
-        return self._not_ready(
-            f"gas costs {gwei:g} gwei and more; waiting until max_fee_gwei pays for it, or raise that"
-        )
+        why = f"gas costs {gwei:g} gwei and more; waiting until max_fee_gwei pays for it, or raise that"
+        message = f"{self.settings.name}: {self.purpose.name}: {why}"
+        # Nothing fails by it however long it lasts: the cap is the operator's own word.
+        return NotReady(message, after_s=DEAR_POLLS * self.settings.poll_s, at_most_s=math.inf)
 
 
 def doubt(error: PermanentError, doubts: int, settings: Settings, step: str, changes: Saved) -> Rewind:

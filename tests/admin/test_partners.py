@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +14,12 @@ from django.utils import timezone
 
 from dataunion import roster, vault
 from dataunion.models import Partner
+from partners.base import Funds
 from partners.breaker import Breaker
 from partners.errors import MisconfiguredError
+from partners.sandbox.receiver import ReceiverServer, start_receiver
 from partners.testing import FakePartner
-from tests.factories import PartnerFactory, SyncJobFactory
+from tests.factories import DataUnionFactory, HourStatFactory, PartnerFactory, SyncJobFactory
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/dataunion/partner/"
@@ -101,7 +104,8 @@ def test_a_connection_that_works_is_said_so(operator: Client) -> None:
 class RefusingPartner(FakePartner):
     """A partner whose keys are wrong."""
 
-    def check(self) -> list[str]:
+    def probe(self) -> Iterator[str]:
+        yield "the bucket is there"
         raise MisconfiguredError(f"{self.name}: check: the key is refused; put the new one into its settings")
 
 
@@ -110,8 +114,82 @@ def test_a_connection_that_fails_says_why(operator: Client) -> None:
 
     page = operator.post(url("vana", "test_connection")).content.decode()
 
-    assert "vana: check: the key is refused; put the new one into its settings" in page
+    assert "The bucket is there" in page
+    assert "Then it stopped: vana: check: the key is refused; put the new one into its settings" in page
     assert "It works." not in page
+    assert roster.get_partner("vana").checked_version == 0
+
+
+def test_the_page_tells_what_the_adapter_can_do(viewer: Client) -> None:
+    page = viewer.get(url("vana"))
+
+    can = dict(page.context["abilities"])
+    assert can == {
+        "Takes records": True,
+        "Takes records back": True,
+        "Can be asked whether a record is there, byte for byte": True,
+        "Its connection can be tested": False,
+        "Its own names of records can be searched for": True,
+        "Signs transactions on a chain": False,
+    }
+
+
+def test_the_page_tells_what_work_waits_for(viewer: Client) -> None:
+    later = timezone.now() + timedelta(minutes=1)
+    waiting = {"partner": "vana", "status": "pending", "due_at": later}
+    SyncJobFactory.create_batch(2, **waiting, waits_for="vana: register: gas costs 120 gwei and more")
+    SyncJobFactory(**waiting, waits_for="vana: register: block <number> is not final yet")
+    SyncJobFactory(**waiting)
+
+    page = viewer.get(url("vana"))
+
+    assert page.context["waits"] == [
+        ("vana: register: gas costs 120 gwei and more", 2),
+        ("vana: register: block <number> is not final yet", 1),
+    ]
+
+
+def test_a_partner_that_does_not_answer_is_told_with_its_last_error(viewer: Client) -> None:
+    broken = Breaker(open_until=(timezone.now() + timedelta(seconds=90)).timestamp(), trips=2)
+    PartnerFactory(name="vana", breaker=broken.dump())
+    for minutes, data_type in ((9, "health"), (1, "checkin"), (5, "health")):
+        at = timezone.now() - timedelta(minutes=minutes)
+        message = f"vana: store: HTTP 50{minutes}"
+        SyncJobFactory(status="retrying", data_type=data_type, changed_at=at, error_message=message)
+
+    page = viewer.get(url("vana"))
+
+    assert (page.context["is_shut"], page.context["last_trouble"]) == (True, "vana: store: HTTP 501")
+    assert "vana did not answer, 2 times in a row" in page.content.decode()
+    assert "did not answer" not in viewer.get(url("akave")).content.decode()
+
+
+class SigningPartner(FakePartner):
+    """A partner whose signer has little left."""
+
+    def look_at_funds(self) -> Funds:
+        return Funds(
+            address="0x" + "ab" * 20, balance=1.0, per_record=0.1, price_gwei=50.0, max_price_gwei=20.0, warn_days=7.0
+        )
+
+
+def test_the_signers_panel_tells_how_long_its_balance_lasts_and_warns(viewer: Client) -> None:
+    PartnerFactory(name="vana", adapter=f"{__name__}.SigningPartner")
+    HourStatFactory(count=4)
+
+    panel = viewer.get(url("vana", "signer"))
+
+    told = {name: panel.context[name] for name in ("records_left", "daily", "days", "is_low")}
+    assert told == {"records_left": 10, "daily": 4, "days": 2, "is_low": True}
+    for words in ("The balance lasts 2 days, less than 7.", "gas costs 50 gwei, more than the 20", "0x" + "ab" * 20):
+        assert words in panel.content.decode()
+
+
+def test_a_partner_without_signer_says_so_and_one_that_cannot_be_asked_why(viewer: Client) -> None:
+    assert "vana signs nothing." in viewer.get(url("vana", "signer")).content.decode()
+
+    Partner.objects.filter(name="akave").update(adapter="nonsense")
+    assert "no adapter is called" in viewer.get(url("akave", "signer")).content.decode()
 
 
 @pytest.mark.parametrize("act", ["resume", "test_connection"])
@@ -251,3 +329,47 @@ def test_a_partner_is_not_deleted(admin: Client) -> None:
 def test_whoever_may_not_change_partners_adds_none(operator: Client) -> None:
     assert operator.get(f"{LIST}add/").status_code == 403
     assert operator.post(url("vana"), LIMITS).status_code == 403
+
+
+def test_a_new_partner_leads_to_the_older_records(admin: Client) -> None:
+    DataUnionFactory()
+
+    response = admin.post(f"{LIST}add/", new_partner(), follow=True)
+
+    assert response.redirect_chain[0][0] == url("clinic", "backfill")
+    assert "clinic is on: records that come in from now on are sent there." in response.content.decode()
+
+
+def deliver(browser: Client, **changes: Any) -> str:
+    return browser.post(f"{LIST}test-delivery/", new_partner(**changes)).content.decode()
+
+
+@pytest.fixture
+def receiver() -> Iterator[ReceiverServer]:
+    server = start_receiver(secret=SECRET)
+    yield server
+    server.stop()
+
+
+def test_a_test_delivery_arrives_before_anything_is_saved(admin: Client, receiver: ReceiverServer) -> None:
+    page = deliver(admin, option_url=f"{receiver.url}/hook", option_allow_private="yes")
+
+    assert "It works." in page
+    assert "The receiver answered a signed ping with" in page
+    assert [entry["status"] for entry in receiver.log()] == [204]
+    assert not Partner.objects.filter(name="clinic").exists()
+
+
+def test_a_test_delivery_that_fails_says_why(admin: Client) -> None:
+    refused = deliver(admin, option_url="http://127.0.0.1:9/", option_allow_private="yes")
+    unfinished = deliver(admin, option_url="", option_secret="hush")
+
+    assert "It works." not in refused + unfinished
+    assert "clinic: check" in refused
+    assert "Url: This field is required." in unfinished
+    assert "hush" not in unfinished
+
+
+def test_only_who_may_add_partners_sends_a_test_delivery(operator: Client, admin: Client) -> None:
+    assert operator.post(f"{LIST}test-delivery/", new_partner()).status_code == 403
+    assert admin.get(f"{LIST}test-delivery/").status_code == 405

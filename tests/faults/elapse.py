@@ -9,6 +9,7 @@ from django.db.models import F, Model
 
 from dataunion.models import (
     NEVER,
+    Backfill,
     CheckIn,
     DataUnion,
     HealthData,
@@ -30,6 +31,7 @@ _MOMENTS: dict[type[Model], tuple[str, ...]] = {
     TaskLease: ("until", "ran_at"),
     Signer: ("lease_until",),
     RetryRun: ("created_at",),
+    Backfill: ("paced_at", "created_at", "finished_at"),
 }
 
 

@@ -65,7 +65,8 @@ def test_a_wait_is_over_only_past_its_limit() -> None:
     error = NotReady("not yet", after_s=9, at_most_s=60)
     error.http_status, error.code = 409, "OperationAborted"
 
-    assert decide(situation(waiting_since=ago(60)), error) == Ending(status=Status.PENDING, due_at=ago(-9), waits=True)
+    waits = Ending(status=Status.PENDING, due_at=ago(-9), waits=True, waits_for="not yet")
+    assert decide(situation(waiting_since=ago(60)), error) == waits
     told = decide(situation(waiting_since=ago(61)), error).attempt
     assert told is not None
     assert (told.outcome, told.http_status, told.code) == (Outcome.TRANSIENT, 409, "OperationAborted")

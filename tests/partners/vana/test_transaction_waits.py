@@ -57,6 +57,18 @@ def test_gas_above_the_cap_is_told_in_gwei(world: World) -> None:
     assert waits.message.startswith(f"vana: register: gas costs {gwei:g} gwei and more; waiting")
 
 
+def test_gas_above_the_cap_is_waited_for_without_end_and_goes_on_when_it_falls(world: World) -> None:
+    item = world.item()
+    item = world.save(item, world.partner().keys(item))
+
+    waits = look(world.partner(max_fee_gwei="0.5"), item, "prepare_register")
+    answer = look(world.partner(), item, "prepare_register")
+
+    assert isinstance(waits, NotReady)
+    assert (waits.at_most_s, waits.after_s) == (float("inf"), 10 * 0.01)
+    assert "register_tx" in answer
+
+
 @pytest.mark.parametrize(("reverts", "polls"), [(0, 2), (1, 4), (2, 8), (60, None)])
 def test_each_revert_is_looked_into_later_than_the_one_before(
     world: World, caplog: pytest.LogCaptureFixture, reverts: int, polls: int | None
