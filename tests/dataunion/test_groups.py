@@ -104,6 +104,6 @@ def test_a_new_database_and_an_upgraded_one_have_full_groups(
         call_command("migrate", verbosity=0)
         upgraded = read_group(access.ADMIN)
 
-    assert ("dataunion", "0005_groups") not in old
+    assert ("dataunion", "0009_groups") not in old
     assert "dataunion.add_apikey" in fresh
     assert fresh == upgraded

@@ -4,7 +4,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("dataunion", "0004_cause_and_run"),
+        ("dataunion", "0005_runs_joined_and_policies"),
     ]
 
     operations = [

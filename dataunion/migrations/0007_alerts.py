@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('dataunion', '0004_cause_and_run'),
+        ('dataunion', '0006_export_person'),
     ]
 
     operations = [

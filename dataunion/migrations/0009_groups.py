@@ -11,7 +11,7 @@ def make_groups(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('dataunion', '0004_cause_and_run'),
+        ('dataunion', '0008_backfill'),
         ('auth', '__first__'),
     ]
 

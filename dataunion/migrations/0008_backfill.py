@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('dataunion', '0004_cause_and_run'),
+        ('dataunion', '0007_alerts'),
     ]
 
     operations = [
