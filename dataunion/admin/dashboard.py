@@ -85,7 +85,7 @@ def _card(row: Partner, totals: stats.Totals, oldest_due: datetime | None, now: 
         "url": reverse("admin:dataunion_partner_change", args=[row.pk]),
         "counts": counts,
         "rate": rate,
-        "rate_words": f"{rate} %",
+        "rate_words": f"{rate} %" if counts.enrolled else "none yet",
         "state": state_badge(row),
         "breaker": breaker_badge(row, now),
         "oldest_due": show_when(oldest_due, now),

@@ -34,6 +34,7 @@ def tick(ago: timedelta, name: str = "tick") -> None:
 def test_the_dashboard_tells_how_each_partner_does(viewer: Client) -> None:
     DataUnionFactory.create_batch(3)
     SyncJobFactory(record=DataUnionFactory(), partner="vana", status="retrying")
+    PartnerFactory(name="new")
     roster.pause(roster.get_partner("vana"), reason="balance is low", by="system")
 
     response = viewer.get("/admin/")
@@ -41,6 +42,7 @@ def test_the_dashboard_tells_how_each_partner_does(viewer: Client) -> None:
     cards = {card["row"].name: card for card in response.context["cards"]}
     assert response.context["records"] == 4
     assert (cards["akave"]["rate"], cards["vana"]["rate"]) == (100, 75)
+    assert cards["new"]["rate_words"] == "none yet"
     assert (cards["vana"]["counts"].synced, cards["vana"]["counts"].failed) == (3, 1)
     assert "balance is low" in response.content.decode()
 
