@@ -32,4 +32,6 @@ def walk(rows: QuerySet[Any], column: str, *, size: int) -> Iterator[list[Any]]:
     start: Cursor | None = None
     while page := list(cut_at(rows, column, start)[:size]):
         yield page
+        if len(page) < size:
+            return
         start = (getattr(page[-1], column) if column else None, page[-1].pk)

@@ -72,6 +72,8 @@ def _pages(records: QuerySet[DataUnion], open_work: QuerySet[SyncJob] | None, si
     found = list(pks[:size])
     while found:
         yield list(records.filter(pk__in=list(dict.fromkeys(found))).order_by("-pk"))
+        if len(found) < size:
+            return
         found = list(pks.filter(record_id__lt=found[-1])[:size])
 
 

@@ -46,8 +46,9 @@ class RecordChangeList(CursorChangeList):
         after, before = (search.as_uuid(request.GET.get(name, "")) for name in ("after", "before"))
         if before:
             jobs = jobs.filter(record_id__gt=before).order_by("record_id")
-        elif after:
-            jobs = jobs.filter(record_id__lt=after)
+        else:
+            # True of each without a cursor; with it MongoDB walks the index that has the order.
+            jobs = jobs.filter(record_id__lt=after or UUID(int=2**128 - 1))
         return self.records.filter(pk__in=list(jobs.values_list("record_id", flat=True)[:_AT_ONCE]))
 
     def _find_open_work(self) -> QuerySet[SyncJob] | None:
