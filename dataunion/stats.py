@@ -116,7 +116,7 @@ def read_daily(partner: str, now: datetime) -> float:
 def read_waits(partner: str, now: datetime) -> list[tuple[str, int]]:
     """Return what the partner's work waits for, and how much of it; most first, a few."""
     rows = SyncJob.objects.waiting(partner, now).values_list("waits_for").annotate(n=Count("pk"))
-    return [(why, n) for why, n in rows.order_by("-n")[:5]]
+    return sorted(rows.order_by(), key=lambda row: -row[1])[:5]
 
 
 def read_queues(now: datetime) -> dict[str, Queue]:

@@ -9,7 +9,7 @@ from django.db import connection, models
 from django.test import Client
 from django.utils import timezone
 
-from dataunion import claims, exports, person, retries, roster
+from dataunion import claims, exports, person, retries, roster, stats
 from dataunion.api import listing
 from dataunion.clock import db_now
 from dataunion.models import DataUnion, RemoteRef, RetryRun, SyncAttempt, SyncJob, User
@@ -113,6 +113,8 @@ QUESTIONS: Mapping[str, Callable[[], object]] = {
     "due work, few newcomers": lambda: claims.claim("vana", limit=20, newcomers=3),
     "failures of a partner": lambda: DataUnion.find_failed_syncs("akave"),
     "failures of a partner and type": lambda: DataUnion.find_failed_syncs("akave", "health"),
+    "what a partner's work waits for": lambda: stats.read_waits("akave", db_now()),
+    "a partner's last trouble": lambda: SyncJob.objects.last_trouble("akave"),
     "expired leases": lambda: SyncJob.objects.expired(db_now(), limit=500),
     "record by reference": lambda: DataUnion.find_by_data_reference(_USER, "health", "id-22"),
     "progress of a retry run": lambda: retries.read_progress([RetryRun(pk=_SOME)]),
