@@ -12,10 +12,12 @@ from django.utils import timezone
 from dataunion import access, vault
 from dataunion.models import (
     ApiKey,
+    Backfill,
     CheckIn,
     DataUnion,
     HealthData,
     HourStat,
+    Incident,
     Partner,
     RemoteRef,
     RetryPolicy,
@@ -24,6 +26,7 @@ from dataunion.models import (
     SyncJob,
     User,
 )
+from dataunion.models._fields import uuid7
 from dataunion.state import FAILING, PartnerEntry, Status
 
 SYNCED_AT = "2026-01-02T03:04:05+00:00"
@@ -247,3 +250,28 @@ class RetryPolicyFactory(factory.django.DjangoModelFactory[RetryPolicy]):
     hour = 3
     is_on = True
     changed_by = "ada"
+
+
+class BackfillFactory(factory.django.DjangoModelFactory[Backfill]):
+    """A backfill of one partner under way."""
+
+    class Meta:
+        model = Backfill
+
+    partner = "akave"
+    open_for = factory.SelfAttribute("partner")
+    asked_by = "olga"
+    about = 100
+    until = factory.LazyFunction(uuid7)
+
+
+class IncidentFactory(factory.django.DjangoModelFactory[Incident]):
+    """A partner that the system stopped."""
+
+    class Meta:
+        model = Incident
+
+    rule = "stopped"
+    subject = "akave"
+    slot = factory.LazyAttribute(lambda row: f"{row.rule} {row.subject}")
+    said = "akave does not answer."

@@ -83,7 +83,8 @@ def _say_due(job: SyncJob, row: Partner | None, missing: list[str], now: datetim
     if job.due_at <= now:
         return "Due now."
     asks = "Looked at again" if job.waiting_since else "Tried again" if job.attempts else "Sent"
-    return format_html("{} {}.", asks, show_when(job.due_at, now))
+    why = f" It waits: {job.waits_for}" if job.waiting_since and job.waits_for else ""
+    return format_html("{} {}.{}", asks, show_when(job.due_at, now), why)
 
 
 def _kept_keys(record: DataUnion, name: str) -> Iterable[str]:

@@ -20,7 +20,7 @@ _FIELDS = {
     "step": "step {}",
     "step__in": "before its first step",
     "error_class": "error {}",
-    "cause": "cause “{}”",
+    "cause": "message “{}”",
     "run": "reopened by retry run {}",
     "attempts": "attempts {}",
     "attempts__gte": "attempts {} or more",

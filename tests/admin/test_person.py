@@ -116,11 +116,11 @@ def test_nothing_about_nobody_is_exported(exporter: Client, user_hash: str) -> N
     assert LogEntry.objects.count() == 0
 
 
-def test_an_export_needs_its_own_permission(operator: Client) -> None:
+def test_an_export_needs_its_own_permission(viewer: Client) -> None:
     DataUnionFactory(user_hash="u1")
 
-    assert operator.post(EXPORT, {"user": "u1", "password": PASSWORD}).status_code == 403
-    assert "Export all about this person" not in operator.get(f"{PAGE}?user=u1").content.decode()
+    assert viewer.post(EXPORT, {"user": "u1", "password": PASSWORD}).status_code == 403
+    assert "Export all about this person" not in viewer.get(f"{PAGE}?user=u1").content.decode()
 
 
 def test_an_export_is_never_made_by_looking(exporter: Client) -> None:

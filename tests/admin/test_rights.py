@@ -50,7 +50,25 @@ MAY = {
     "dataunion_partner_switch_off": (OPERATOR, OPERATOR),
     "dataunion_partner_resume": (NOBODY, OPERATOR),
     "dataunion_partner_test_connection": (NOBODY, OPERATOR),
-    "dataunion_syncjob_retry": (NOBODY, OPERATOR),
+    "dataunion_partner_test_delivery": (NOBODY, ADMIN),
+    "dataunion_partner_signer": (VIEWER, NOBODY),
+    "dataunion_partner_backfill": (OPERATOR, OPERATOR),
+    "dataunion_backfill_pause": (NOBODY, OPERATOR),
+    "dataunion_backfill_resume": (NOBODY, OPERATOR),
+    "dataunion_backfill_cancel": (NOBODY, OPERATOR),
+    "dataunion_incident_test": (NOBODY, OPERATOR),
+    "dataunion_retryrun_progress": (VIEWER, VIEWER),
+    "dataunion_retryrun_pause": (NOBODY, OPERATOR),
+    "dataunion_retryrun_resume": (NOBODY, OPERATOR),
+    "dataunion_retryrun_cancel": (NOBODY, OPERATOR),
+    "dataunion_retrypolicy_add": (OPERATOR, OPERATOR),
+    "dataunion_retrypolicy_change": (VIEWER, OPERATOR),
+    "dataunion_retrypolicy_delete": (OPERATOR, OPERATOR),
+    "dataunion_syncjob_retry": (OPERATOR, OPERATOR),
+    "dataunion_syncjob_export": (NOBODY, VIEWER),
+    "dataunion_dataunion_export": (NOBODY, VIEWER),
+    "dataunion_dataunion_person": (VIEWER, VIEWER),
+    "dataunion_dataunion_person_export": (NOBODY, OPERATOR),
     "dataunion_syncjob_retry_matching": (OPERATOR, OPERATOR),
     "dataunion_dataunion_rename": (NOBODY, OPERATOR),
     "dataunion_user_add": (ADMIN, ADMIN),
@@ -62,7 +80,11 @@ MAY = {
     "dataunion_apikey_add": (ADMIN, ADMIN),
     "dataunion_apikey_revoke": (NOBODY, ADMIN),
 }
-ACT = {("retry_selected", "syncjob"): OPERATOR, ("delete_selected", "group"): ADMIN}
+ACT = {
+    ("retry_selected", "syncjob"): OPERATOR,
+    ("delete_selected", "group"): ADMIN,
+    ("delete_selected", "retrypolicy"): OPERATOR,
+}
 BODY = {"post": "yes", "confirmed": "yes", "reason": "because", "name": "posted"}
 SIGN_IN = "/admin/login/"
 LAST = ("logout", "sign_in")  # whoever posts there is somebody else afterwards
