@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import environ
 import structlog
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from dataunion.conf import Conf
 from dataunion.state import PARTNER_NAME_PATTERN, DataType
@@ -248,7 +249,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _HTTPS else None
 SECURE_HSTS_SECONDS = 31_536_000 if _HTTPS else 0
-LOGIN_URL = "/admin/login/"
+LOGIN_URL, LOGIN_REDIRECT_URL = "/admin/login/", "/admin/"
 DATA_UPLOAD_MAX_MEMORY_SIZE = None  # bodies are bounded by dataunion.api, which answers in JSON
 
 CELERY_BROKER_URL = BROKER_URL
@@ -356,5 +357,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "dataunion.admin.dashboard.add_figures",
+    "SCRIPTS": [lambda request: static("dataunion/access.js")],
+    "STYLES": [lambda request: static("dataunion/access.css")],
     "SIDEBAR": {"navigation": "dataunion.admin.navigation.read_navigation"},
 }

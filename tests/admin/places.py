@@ -54,9 +54,10 @@ class Action:
         return {"action": self.name, ACTION_CHECKBOX_NAME: [self.row], "index": "0", **more}
 
 
-def make_rows() -> Rows:
-    """Make a row of every model that the admin shows."""
-    return {model: _make(model) for model in admin.site._registry}
+def make_rows(known: Rows | None = None) -> Rows:
+    """Make a row of every model that the admin shows; those that are known are taken as they are."""
+    rows = dict(known or {})
+    return {model: rows.get(model) or _make(model) for model in admin.site._registry}
 
 
 def read_places(rows: Rows) -> list[Place]:

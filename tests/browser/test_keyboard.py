@@ -1,0 +1,40 @@
+"""Staff who use no mouse sign in, find a failed record and retry it."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.screens.showroom import PASSWORD, USERNAME
+
+MANY = 150
+
+
+def tab_to(page: Page, wanted: Locator) -> None:
+    """Press Tab until this has the focus, which must be visible."""
+    for _ in range(MANY):
+        page.keyboard.press("Tab")
+        if wanted.evaluate("node => node === document.activeElement"):
+            assert wanted.evaluate("node => node.matches(':focus-visible')")
+            return
+    raise AssertionError(f"Tab does not lead to {wanted}")
+
+
+def test_signing_in_and_a_retry_need_only_the_keyboard(strange_page: Page) -> None:
+    page = strange_page
+    page.goto("/admin/")
+    expect(page.get_by_label("Username")).to_be_focused()
+    page.keyboard.type(USERNAME)
+    tab_to(page, page.get_by_label("Password"))
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page).to_have_title(re.compile("Overview"))
+
+    tab_to(page, page.get_by_role("navigation").get_by_role("link", name="Open work"))
+    page.keyboard.press("Enter")
+    row = page.get_by_role("row").filter(has_text="clinic").filter(has_text="failed").first
+    tab_to(page, row.get_by_role("button", name="Retry"))
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_text("clinic: one job is due now, with all its attempts anew.")).to_be_visible()
