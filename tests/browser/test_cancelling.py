@@ -24,11 +24,11 @@ def test_a_run_that_is_cancelled_half_way_leaves_the_rest_failed(page: Page, sho
     page.goto("/admin/dataunion/syncjob/retry-matching/?partner=mirror")
     page.get_by_role("button", name="Retry 520 jobs").click()
     expect(page.get_by_role("progressbar", name="Retry run")).to_be_visible()
-    expect(page.get_by_role("main")).to_contain_text("Not touched yet20")
+    expect(page.get_by_role("main")).to_contain_text("Not touched yet 20")
 
     page.get_by_role("button", name="Cancel").click()
 
     expect(page.get_by_text("Cancelled: what the run had not touched stays as it was.")).to_be_visible()
-    expect(page.get_by_role("main")).to_contain_text("Left as before20")
+    expect(page.get_by_role("main")).to_contain_text("Left as before 20")
     page.goto("/admin/dataunion/syncjob/retry-matching/?partner=mirror")
     expect(page.get_by_role("button", name=re.compile("Retry"))).to_contain_text("Retry 20 jobs")
