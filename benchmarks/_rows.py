@@ -43,7 +43,9 @@ def fill(*, records: int, failures: int, attempts: int = 20_000) -> Iterator[str
     failing = {pk: _FAILURES[n // every % len(_FAILURES)] for n, pk in enumerate(ids) if n % every == 0}
     failing = dict(islice(failing.items(), failures))
     yield from _write("records", (_record(n, pk, failing.get(pk), now, records) for n, pk in enumerate(ids)), records)
-    yield from _write("failures", (_job(n, pk, failing[pk], now) for n, pk in enumerate(ids) if pk in failing), failures)
+    yield from _write(
+        "failures", (_job(n, pk, failing[pk], now) for n, pk in enumerate(ids) if pk in failing), failures
+    )
     recent = ids[-attempts:]
     yield from _write("attempts", (_attempt(n, pk, now) for n, pk in enumerate(recent)), len(recent))
     yield from _write("references", (_reference(n, pk) for n, pk in enumerate(recent)), len(recent))

@@ -369,6 +369,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "dataunion.admin.dashboard.add_figures",
-    "SCRIPTS": [lambda request: static("dataunion/times.js")],
+    "SCRIPTS": [lambda request: static("dataunion/access.js"), lambda request: static("dataunion/times.js")],
+    "STYLES": [lambda request: static("dataunion/access.css")],
     "SIDEBAR": {"navigation": "dataunion.admin.navigation.read_navigation"},
 }

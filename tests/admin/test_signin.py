@@ -16,7 +16,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from dataunion import access, signin
 from dataunion.models import User
-from tests.factories import AdminFactory, UserFactory
+from tests.factories import PASSWORD, AdminFactory, StaffFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -134,3 +134,11 @@ def test_a_link_of_someone_who_left_opens_nothing() -> None:
     User.objects.update(is_active=False)
 
     assert Client().post(path).status_code == 410
+
+
+def test_a_password_leads_to_the_overview() -> None:
+    person = StaffFactory()
+
+    done = Client().post(reverse("admin:login"), {"username": person.username, "password": PASSWORD})
+
+    assert (done.status_code, done["Location"]) == (302, "/admin/")

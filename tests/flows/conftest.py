@@ -41,12 +41,9 @@ def django_db_setup(tmp_path_factory: pytest.TempPathFactory, django_db_blocker:
 def running_house(
     sandboxes: Sandboxes, django_db_setup: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[House]:
-    akave = {f"AKAVE_{name.upper()}": value for name, value in sandboxes.akave_options().items()}
-    vana = {f"VANA_{name.upper()}": value for name, value in sandboxes.vana_options().items()}
     env = {
         **os.environ,
-        **akave,
-        **vana,
+        **sandboxes.environment(),
         "DJANGO_SETTINGS_MODULE": "tests.flows.settings",
         "DATABASE_URL": django_db_setup,
         "DATAUNION_PARTNERS": "akave,vana",

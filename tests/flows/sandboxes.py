@@ -97,6 +97,11 @@ class Sandboxes:
     def hook_options(self) -> dict[str, str]:
         return {"url": f"{self.receiver.url}/hook", "allow_private": "yes", "timeout_s": "5"}
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which a deployment reaches Akave and Vana."""
+        akave = {f"AKAVE_{name.upper()}": value for name, value in self.akave_options().items()}
+        return akave | {f"VANA_{name.upper()}": value for name, value in self.vana_options().items()}
+
     # what happened there
 
     def arm_s3(self, kind: str, **fields: Any) -> None:
