@@ -70,7 +70,7 @@ def _owner(n: int) -> tuple[str, str]:
 
 def _record(n: int, pk: Any, failure: Any, now: datetime, records: int) -> DataUnion:
     came_in = now - _SPAN + n * _SPAN / records
-    receipts = {"akave": {"key": f"health/{n:08d}"}, "vana": {"file_id": n}}
+    receipts: dict[str, dict[str, Any]] = {"akave": {"key": f"health/{n:08d}"}, "vana": {"file_id": n}}
     partners = {name: _synced(receipt, came_in) for name, receipt in receipts.items()}
     if failure:
         partners[failure[0]] = PartnerEntry(error_message=failure[3].format(n=n), fence=1, attempts=12).dump()

@@ -39,7 +39,7 @@ def write_csv(rows: Iterable[Row]) -> Iterator[str]:
 def read_jobs(jobs: QuerySet[SyncJob], *, at_once: int = _PAGE) -> Iterator[Row]:
     """Return open work as rows, newest change first, the names of the columns before it."""
     yield [*_OF_RECORD, *_OF_JOB]
-    for page in walk(jobs.defer("saved", "outcome"), "changed_at", size=at_once):
+    for page in walk(jobs, "changed_at", size=at_once):
         pks = {job.record_id for job in page}
         data_ids = dict(DataUnion.objects.filter(pk__in=list(pks)).values_list("pk", "data_id"))
         for job in page:
@@ -56,7 +56,7 @@ def read_records(
     yield [*_OF_RECORD, "came_in_at", "changed_at", *(name + what for name in partners for what in of_partner)]
     for page in _pages(records, open_work, at_once):
         jobs: dict[Any, dict[str, SyncJob]] = {record.pk: {} for record in page}
-        for job in SyncJob.objects.filter(record_id__in=list(jobs)).defer("saved", "outcome"):
+        for job in SyncJob.objects.filter(record_id__in=list(jobs)):
             jobs[job.record_id][job.partner] = job
         for record in page:
             about = (record.pk, record.user_hash, record.data_type, record.data_id)

@@ -56,7 +56,7 @@ def write_export(user_hash: str, now: datetime, *, at_once: int = _AT_ONCE) -> I
 
 def _describe(records: list[DataUnion]) -> Iterator[dict[str, Any]]:
     pks = [record.pk for record in records]
-    jobs = _by_record(SyncJob.objects.filter(record_id__in=pks).defer("saved", "outcome"), _JOB)
+    jobs = _by_record(SyncJob.objects.filter(record_id__in=pks), _JOB)
     attempts = _by_record(SyncAttempt.objects.filter(record_id__in=pks).order_by("created_at"), _ATTEMPT)
     refs = _by_record(RemoteRef.objects.filter(record_id__in=pks), _REF)
     data = payloads.read_payloads(records)

@@ -68,7 +68,7 @@ def matching(wanted: Mapping[str, Any]) -> QuerySet[SyncJob]:
     if given.keys() - set(_FILTERS) - set(_LISTS):
         return SyncJob.objects.none()
     narrowed = {k: v for k, v in given.items() if k in _FILTERS}
-    narrowed |= {_LISTS[k]: list(filter(None, v.split(","))) for k, v in given.items() if k in _LISTS}
+    narrowed |= {_LISTS[k]: list(filter(None, v.split(","))) for k, v in wanted.items() if k in _LISTS}
     return SyncJob.objects.filter(status__in=FAILING).filter(**narrowed)
 
 

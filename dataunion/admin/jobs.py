@@ -64,7 +64,7 @@ class JobAdmin(ReadOnlyAdmin):
         """Tell the rows who looks at them, and where else their records are: two queries for a page."""
         operable, pks = may_operate(request), list({row.record_id for row in rows})
         records, jobs = DataUnion.objects.in_bulk(pks), SyncJob.objects.filter(record_id__in=pks)
-        work = {(job.record_id, job.partner): job for job in jobs.defer("saved", "outcome")}
+        work = {(job.record_id, job.partner): job for job in jobs}
         names = [row.name for row in roster.find_active()]
         for row in rows:
             row.operable, record = operable, records.get(row.record_id)

@@ -87,7 +87,7 @@ def _read_page(user_hash: str, after: str) -> dict[str, Any]:
     rows = list(cut_at(person.find_records(user_hash), "", (None, start) if start else None)[: _ROWS + 1])
     more, rows = len(rows) > _ROWS, rows[:_ROWS]
     jobs: dict[Any, dict[str, SyncJob]] = {row.pk: {} for row in rows}
-    for job in SyncJob.objects.filter(record_id__in=list(jobs)).defer("saved", "outcome"):
+    for job in SyncJob.objects.filter(record_id__in=list(jobs)):
         jobs[job.record_id][job.partner] = job
     partners = [row.name for row in roster.find_partners()]
     return {

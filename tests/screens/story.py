@@ -30,7 +30,7 @@ ATTEMPTS = 1
 # Four failures are too few to open a breaker, however many of the good calls before are forgotten by then.
 HEALTHY, CHECKINS, MENDED, REFUSED_DELIVERIES, REFUSED_UPLOADS, WAITING = 20, 10, 1, 3, 4, 5
 HOURS = 7 * 24
-CROWDED, MANY = "mirror", 520
+CROWDED, MANY = "mirror", 5020
 
 
 @dataclass
@@ -105,8 +105,9 @@ def fail_a_lot(sandboxes: Sandboxes) -> None:
     """Make more failures of one more partner, which is paused, than a retry run reopens at once."""
     mirror = _add_hook(CROWDED, sandboxes, data_types=[])
     roster.pause(mirror, reason="It is being repaired.", by=USERNAME)
-    for _ in range(MANY):
-        factories.SyncJobFactory(partner=CROWDED, step="deliver")
+    jobs = factories.SyncJobFactory.build_batch(MANY, partner=CROWDED, step="deliver")
+    DataUnion.objects.bulk_create([job.record for job in jobs], batch_size=500)
+    SyncJob.objects.bulk_create(jobs, batch_size=500)
 
 
 def _add_hook(name: str, sandboxes: Sandboxes, *, data_types: list[str]) -> Partner:
