@@ -30,6 +30,8 @@ KINDS: Mapping[str, str] = {
 }
 # Tests that run everywhere and assert, or arrange, something else on one database: by their file.
 OTHERWISE: Mapping[str, tuple[str, ...]] = {
+    "tests/admin/test_large.py": ("pace",),
+    "tests/dataunion/adoption/test_adopt.py": ("pace",),
     "tests/dataunion/sync/test_dispatch.py": ("one transaction",),
     "tests/dataunion/test_doctor.py": ("file",),
     "tests/dataunion/test_mongodb_traps.py": ("backend",),
