@@ -22,7 +22,7 @@ from tests.admin.conftest import sign_in
 from tests.admin.places import Place, make_rows, read_places, shows_page
 from tests.database import own_database
 from tests.factories import AdminFactory
-from tests.suites.plans import SCAN, WALK, Statement, recorded
+from tests.suites.plans import SCAN, WALK, Statement, recorded, scans_avoided
 
 RECORDS = 20_000 if connection.vendor == "mongodb" else 200_000
 AT_MOST = 25
@@ -68,7 +68,8 @@ def judge(browser: Client, url: str) -> list[str]:
         browser.get(url)
     wrong = [] if answer.status_code == 200 else [f"{url}: status {answer.status_code}"]
     wrong += [f"{url}: {len(asked)} questions"] if len(asked) > AT_MOST else []
-    return wrong + [f"{url}: {one.text}" for one in statements if one.table in GROWING and looked_through(one)]
+    with scans_avoided():
+        return wrong + [f"{url}: {one.text}" for one in statements if one.table in GROWING and looked_through(one)]
 
 
 def filtered(browser: Client, place: Place) -> list[str]:

@@ -57,6 +57,18 @@ def recorded() -> Iterator[list[Statement]]:
         yield found
 
 
+@contextmanager
+def scans_avoided() -> Iterator[None]:
+    """Have PostgreSQL tell which index can answer: of its own accord it scans where most rows are asked for."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        yield
+        cursor.execute("RESET enable_seqscan")
+
+
 # --- SQL
 
 

@@ -149,3 +149,11 @@ NEWEST: Mapping[str, Callable[[], object]] = {
     "admin: records whose work has so many attempts": _admin("dataunion/?attempts=2-5"),
     "REST: records since": lambda: listing.find_records(created_after=timezone.now() - timedelta(hours=1)),
 }
+# These want most of the open work, or what a walk through it soon finds.
+SUMMARIES = {
+    QUESTIONS["what a partner's work waits for"],
+    QUESTIONS["admin: the overview"],
+    NEWEST["admin: the overview of the last hour"],
+    NEWEST["admin: open work of so many attempts"],
+    NEWEST["admin: records whose work has so many attempts"],
+}
