@@ -36,6 +36,7 @@ class Conf:
     alert_signer_coins: float = 0.1  # a signer that holds less is to be funded
     alert_key_days: float = 14.0  # an API key that ends sooner is to be replaced
     alert_calm_minutes: float = 5.0  # all must be well for so long before an incident is over
+    alert_watch_s: float = 30.0  # how often a web or worker process sees whether somebody looks for alerts
 
     @classmethod
     def load(cls, env: Mapping[str, str]) -> Conf:

@@ -11,6 +11,8 @@ from typing import Any
 
 from celery.signals import worker_init
 
+from dataunion.conf import conf
+
 log = logging.getLogger(__name__)
 _started = threading.Lock()
 
@@ -18,7 +20,7 @@ _started = threading.Lock()
 class Watch(threading.Thread):
     """Looks from time to time; what started together with this process has its chance first."""
 
-    def __init__(self, *, first_s: float = 120.0, every_s: float = 30.0) -> None:
+    def __init__(self, *, first_s: float, every_s: float) -> None:
         super().__init__(name="watch", daemon=True)
         self._first_s, self._every_s = first_s, every_s
         self._stopping = threading.Event()
@@ -53,7 +55,8 @@ def _look() -> None:
 def keep_watch(**_: Any) -> None:
     """Start this process's watch; a second call does nothing."""
     if _started.acquire(blocking=False):
-        Watch().start()
+        every_s = conf().alert_watch_s
+        Watch(first_s=4 * every_s, every_s=every_s).start()
 
 
 def watch_in_workers() -> None:

@@ -12,6 +12,8 @@ os.environ.setdefault("SECRET_KEY", "tests only " + "x" * 40)
 os.environ.setdefault("DATAUNION_VAULT_KEYS", base64.b64encode(bytes(32)).decode())
 os.environ.setdefault("DATAUNION_DIGEST_KEY", base64.b64encode(bytes(range(32))).decode())
 os.environ.setdefault("DATABASE_URL", f"sqlite:///{_home}/tests.sqlite3")
+# A server within or beside a test must not look for alerts in the middle of it.
+os.environ.setdefault("DATAUNION_ALERT_WATCH_S", "1e6")
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:9/0")  # nothing listens there: no test may need a broker
 
 from dataunion_project.settings import *  # noqa: E402, F403
