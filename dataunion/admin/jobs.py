@@ -34,7 +34,7 @@ class JobAdmin(ReadOnlyAdmin):
     empty_words = "Every record is where it should be."
     newest_by = "changed_at"
     list_display = (
-        *("state", "mend", "partner", "elsewhere", "type", "shown_record", "step", "attempts", "due", "error"),
+        *("state", "mend", "partner", "error", "shown_record", "due", "attempts", "step", "elsewhere", "type"),
         "changed",
     )
     list_display_links = None
