@@ -21,7 +21,7 @@ from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import Backfill, DataUnion, Partner
 from dataunion.publication import in_one_transaction
-from dataunion.state import DataType, PartnerState, RunState
+from dataunion.state import OPEN_RUN, DataType, PartnerState, RunState
 
 SLOWEST, FASTEST, USUAL = 1, 6000, 600  # records a minute
 _PAGE = 500  # records looked at
@@ -32,7 +32,6 @@ _CREDIT = timedelta(minutes=1)
 _LONGEST_S = 10.0  # of a tick, for all backfills
 _SETTLED = timedelta(minutes=2)  # what is younger may still be on its way in
 _LATE = timedelta(seconds=30)  # between reading the partners and making a record's key
-_OPEN = (RunState.RUNNING, RunState.PAUSED)
 
 
 def count_lacking(row: Partner) -> int:
@@ -85,7 +84,7 @@ def pause(run: Backfill) -> bool:
 def resume(run: Backfill, *, per_minute: int | None = None) -> bool:
     """Go on, at another pace if one is given; say whether it was open."""
     changes = {"per_minute": min(max(per_minute, SLOWEST), FASTEST)} if per_minute else {}
-    still = Backfill.objects.filter(pk=run.pk, state__in=_OPEN)
+    still = Backfill.objects.filter(pk=run.pk, state__in=OPEN_RUN)
     resumed = still.update(state=RunState.RUNNING, paced_at=db_now(), **changes) == 1
     run.refresh_from_db()
     return resumed
@@ -93,7 +92,7 @@ def resume(run: Backfill, *, per_minute: int | None = None) -> bool:
 
 def cancel(run: Backfill) -> bool:
     """End it before its time; what it has enrolled stays so. Say whether it was open."""
-    still = Backfill.objects.filter(pk=run.pk, state__in=_OPEN)
+    still = Backfill.objects.filter(pk=run.pk, state__in=OPEN_RUN)
     cancelled = still.update(state=RunState.CANCELLED, finished_at=db_now()) == 1
     run.refresh_from_db()
     if run.state == RunState.CANCELLED and run.page == run.cursor:

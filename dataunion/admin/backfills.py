@@ -20,7 +20,7 @@ from dataunion.admin.badges import badge
 from dataunion.admin.base import ReadOnlyAdmin, StaffAdmin, find_or_404, name_of, note, refuse_method, require_operator
 from dataunion.admin.words import say_count, say_span, show_when
 from dataunion.models import Backfill, Partner
-from dataunion.state import PartnerState, RunState
+from dataunion.state import OPEN_RUN, PartnerState, RunState
 from dataunion.stats import count_open_of_run
 
 _ACTS = ("pause", "resume", "cancel")
@@ -172,7 +172,7 @@ def _describe(run: Backfill) -> dict[str, Any]:
         "run": run,
         "badge": badge(run.state),
         "bar": progress_bar(run),
-        "is_open": run.state in (RunState.RUNNING, RunState.PAUSED),
+        "is_open": run.state in OPEN_RUN,
         "is_running": run.state == RunState.RUNNING,
         "form": PaceForm(initial={"per_minute": run.per_minute}),
         "started": show_when(run.created_at, now),
