@@ -122,8 +122,8 @@ def read_waits(partner: str, now: datetime) -> list[tuple[str, int]]:
 def read_queues(now: datetime) -> dict[str, Queue]:
     """Return the open work of each partner that has any, by name."""
     queues: dict[str, Queue] = {}
-    rows = SyncJob.objects.exclude(status=Status.DONE).values_list("partner", "status").annotate(n=Count("pk"))
-    for partner, status, n in rows.order_by():
+    names = [row.name for row in roster.find_partners(make=False)]
+    for (partner, status), n in _read_open_work(names).items():
         queues.setdefault(partner, Queue()).counts[status] += n
     for partner, oldest in read_oldest_due(now).items():
         queues.setdefault(partner, Queue()).oldest_due = oldest

@@ -84,14 +84,12 @@ def test_a_large_union_is_there(django_db_setup: None) -> None:
     assert (DataUnion.objects.count(), SyncJob.objects.failing().count()) == (RECORDS, RECORDS // 10)
 
 
-@pytest.mark.sql_only("backend")
 def test_each_page_asks_few_questions_and_none_reads_a_whole_table(browser: Client, pages: list[Place]) -> None:
     assert len(pages) > 20
 
     assert [wrong for place in pages for wrong in judge(browser, place.url)] == []
 
 
-@pytest.mark.sql_only("backend")
 def test_each_filter_and_search_of_a_list_does_so_too(browser: Client, pages: list[Place]) -> None:
     links = [link for place in pages if place.name.endswith("_changelist") for link in filtered(browser, place)]
     assert len(links) > 30

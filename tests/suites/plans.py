@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from typing import Any
 
 from django.db import connection
@@ -131,7 +131,11 @@ class _Listener(monitoring.CommandListener):
         database: Any = connection.database  # type: ignore[attr-defined]
         if is_secantus(connection):
             table, given = next(iter(command.values())), _filter_of(command)
-            command = {"find": table, "filter": _indexed_part(given, database[table].index_information())}
+            indexes = database[table].index_information()
+            part = _indexed_part(given, indexes)
+            if not part and _gives_order(indexes, _order_of(command)):
+                return WALK
+            command = {"find": table, "filter": part}
         return str(database.command("explain", command, verbosity="queryPlanner"))
 
 
@@ -143,6 +147,21 @@ def _filter_of(command: Mapping[str, Any]) -> Mapping[str, Any]:
     if "updates" in command or "deletes" in command:
         return (command.get("updates") or command["deletes"])[0]["q"]  # type: ignore[no-any-return]
     return command.get("filter") or command.get("query") or {}
+
+
+def _order_of(command: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return the order in which a command wants rows, if it says so before it makes anything of them."""
+    if "pipeline" not in command:
+        return list(command.get("sort", {}).items())
+    behind = dropwhile(lambda stage: "$match" in stage, command["pipeline"])
+    return list(next(behind, {}).get("$sort", {}).items())
+
+
+def _gives_order(indexes: Mapping[str, Any], order: list[tuple[str, int]]) -> bool:
+    """Say whether an index, read from either end, has the rows in this order."""
+    turned = [(name, -way) for name, way in order]
+    whole = [index["key"] for index in indexes.values() if "partialFilterExpression" not in index]
+    return bool(order) and any(key[: len(order)] in (order, turned) for key in whole)
 
 
 def _indexed_part(given: Mapping[str, Any], indexes: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,6 +208,8 @@ def _connect_with(listeners: Sequence[monitoring.CommandListener]) -> None:
 def _read_mongodb(plan: str) -> Iterator[str]:
     """Read the winning plan; a key's own look-up has a stage of its own and names no index."""
     winning = plan.split("'rejectedPlans'")[0]
+    if plan == WALK:
+        yield WALK
     if "COLLSCAN" in winning:
         yield SCAN
     yield from re.findall(r"'indexName': '([^']+)'", winning)
