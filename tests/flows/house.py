@@ -76,6 +76,21 @@ def launch(command: Sequence[str], env: Mapping[str, str], log: Path) -> Process
         )
 
 
+def _end(process: Process) -> int:
+    """Return how a process ended that was sent SIGTERM; one that goes on is killed, so that it disturbs nobody else.
+
+    A SIGTERM can be lost: Celery's beat answers it with SystemExit, which becomes an error of the broker's client, and
+    is logged as one, when it arrives while a message is being sent. So it is sent again.
+    """
+    for _ in range(3):
+        try:
+            return process.wait(END_S / 3)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+    os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the web server answered."""
@@ -127,11 +142,11 @@ class House:
 
     def stop(self, *names: str) -> None:
         """SIGTERM, as a deploy does; wait until all of them have ended in order (or before they had begun)."""
-        ending = [self._running.pop(name) for name in names if name in self._running]
-        for process in ending:
+        ending = {name: self._running.pop(name) for name in names if name in self._running}
+        for process in ending.values():
             process.terminate()
-        for process in ending:
-            assert process.wait(END_S) in (0, -signal.SIGTERM)
+        disorderly = [name for name, process in ending.items() if _end(process) not in (0, -signal.SIGTERM)]
+        assert not disorderly
 
     def terminate(self, name: str) -> None:
         """SIGTERM, and do not wait: it may finish what it does while its successor works already."""
@@ -193,11 +208,7 @@ class House:
         for process in everybody:
             process.terminate()
         for process in everybody:
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            _end(process)
         self._running.clear()
         if self._broker is not None:
             self.stop_broker()
