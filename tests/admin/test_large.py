@@ -35,7 +35,7 @@ def django_db_setup(tmp_path_factory: pytest.TempPathFactory, django_db_blocker:
     """Give a database of these tests' own, filled once."""
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     with django_db_blocker.unblock(), own_database("large", tmp_path_factory.mktemp("large")):
-        for _ in fill(records=RECORDS, failures=RECORDS // 10):
+        for _ in fill(records=RECORDS, failures=RECORDS // 10, attempts=RECORDS // 10):
             pass
         yield
 
