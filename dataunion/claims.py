@@ -182,6 +182,7 @@ _ENDED = (
     "waiting_since",
     "waits_for",
     "step",
+    "spent",
     "lease_until",
     "outcome",
     "error_class",
@@ -211,7 +212,7 @@ def _end(job: SyncJob, ending: Ending, now: datetime) -> None:
         job.error_class, job.error_message = attempt.error_class, attempt.error_message
         job.cause = name_cause(attempt.error_message)
     if attempt is not None:
-        job.runs = attempt.number
+        job.runs, job.spent = attempt.number, None
     entry["error_message"] = job.error_message or None
     facts = attempt.dump() if attempt else None
     job.outcome = {"entry": entry, "attempt": facts, "refs": [list(ref) for ref in ending.refs]}
@@ -250,15 +251,17 @@ def _crash(job: SyncJob, now: datetime) -> Ending:
         trigger=job.trigger,
         error_class="poison" if poisoned else "crashed",
         error_message=message,
+        spent=job.spent,
     )
     status = Status.FAILED if poisoned else Status.PENDING
     return Ending(status=status, due_at=now, attempt=attempt)
 
 
 def rewind(job: SyncJob, step: str, due_at: datetime, now: datetime) -> bool:
-    """Store `job.saved` and let the job go back to `step`; say whether it was still ours."""
+    """Store `job.saved` and `job.spent`, let the job go back to `step`; say whether it was still ours."""
     updated = _ours([job]).update(
         saved=job.saved,
+        spent=job.spent,
         step=step,
         status=Status.PENDING,
         due_at=due_at,
@@ -272,7 +275,9 @@ def rewind(job: SyncJob, step: str, due_at: datetime, now: datetime) -> bool:
 
 
 def let_go(jobs: Collection[SyncJob], due_at: datetime) -> None:
-    """Put back what is still in our hands, as if it had not been claimed."""
+    """Put back what is still in our hands, as if it had not been claimed; only what its steps took is kept."""
+    for job in (one for one in jobs if one.spent):
+        _ours([job]).update(spent=job.spent)
     _ours(jobs).update(status=Status.PENDING, due_at=due_at, lease_token="", lease_until=NEVER)
 
 

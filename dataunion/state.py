@@ -164,6 +164,22 @@ class Known:
         return self.status == Status.DONE
 
 
+Spent = Sequence[Mapping[str, Any]]  # of add_spent
+
+
+def add_spent(spent: Spent | None, step: str, *, took_ms: int, since: str) -> Spent:
+    """Return what an attempt spent on its steps, in the order they began, with one more run of `step`.
+
+    Shape of each: {"step": "confirm", "runs": 5, "ms": 120, "since": "2026-11-28T12:00:00+00:00"}, where `ms` is the
+    sum of its runs, and `since` when the worker's turn began in which it first ran. Steps that only ask again and again
+    whether something is ready are one line, so this never grows beyond the number of steps.
+    """
+    lines = {line["step"]: line for line in spent or ()}
+    before = lines.get(step, {"step": step, "runs": 0, "ms": 0, "since": since})
+    lines[step] = {**before, "runs": before["runs"] + 1, "ms": before["ms"] + took_ms}
+    return list(lines.values())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One attempt's facts, as a move stores them in the job's `outcome` until they are published."""
@@ -178,6 +194,7 @@ class Attempt:
     error_message: str = ""
     http_status: int | None = None
     code: str = ""
+    spent: Spent | None = None
 
     def dump(self) -> dict[str, Any]:
         """Return the JSON form."""

@@ -4,7 +4,7 @@ the one before, and when it was synced or taken back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,6 +56,8 @@ def _attempts(attempts: Iterable[SyncAttempt], now: datetime) -> list[dict[str, 
                 "badge": badge(row.outcome),
                 "step": row.step.replace("_", " "),
                 "duration": say_duration(row.duration_ms),
+                "steps": [_say_step(line) for line in row.spent or ()],
+                "over": _say_over(row),
                 "waited": say_span(waited) if waited >= 1 else "",
                 "trigger": say_trigger(row.trigger),
                 "when": show_when(row.started_at, now),
@@ -63,6 +65,21 @@ def _attempts(attempts: Iterable[SyncAttempt], now: datetime) -> list[dict[str, 
         )
         ended[row.partner] = row.started_at + timedelta(milliseconds=row.duration_ms)
     return events
+
+
+def _say_step(line: Mapping[str, Any]) -> str:
+    """Return what an attempt spent on one step, over all its runs."""
+    times = f" in {line['runs']} goes" if line["runs"] > 1 else ""
+    return f"{line['step'].replace('_', ' ')} {say_duration(line['ms'])}{times}"
+
+
+def _say_over(row: SyncAttempt) -> str:
+    """Return how long an attempt went on that waited in between; "" for one that was a single run."""
+    begun = min((datetime.fromisoformat(line["since"]) for line in row.spent or ()), default=row.started_at)
+    if begun >= row.started_at:
+        return ""
+    ended = row.started_at + timedelta(milliseconds=row.duration_ms)
+    return say_span((ended - begun).total_seconds())
 
 
 def _turns(record: DataUnion, attempts: Iterable[SyncAttempt], now: datetime) -> list[dict[str, Any]]:

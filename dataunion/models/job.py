@@ -103,6 +103,8 @@ class SyncJob(models.Model):
     fence = models.BigIntegerField(default=1)
     step = models.CharField(max_length=40, default="", blank=True)  # the next step to run
     saved = models.BinaryField(null=True)  # step results, sealed
+    # What the steps took since the last attempt was recorded, noted at a wait; shape: state.add_spent.
+    spent: models.JSONField[Any, Any] = models.JSONField(null=True)
     outcome: models.JSONField[Any, Any] = models.JSONField(null=True)  # stored by a move until it is published
     error_class = models.CharField(max_length=20, default="", blank=True)
     error_message = models.TextField(default="", blank=True)
@@ -151,7 +153,8 @@ class SyncAttempt(models.Model):
     fence = models.BigIntegerField()
     step = models.CharField(max_length=40, blank=True)
     started_at = models.DateTimeField()
-    duration_ms = models.IntegerField()
+    duration_ms = models.IntegerField()  # of its last run; an attempt that waited had others before
+    spent: models.JSONField[Any, Any] = models.JSONField(null=True)  # on its steps; shape: state.add_spent
     outcome = models.CharField(max_length=16)
     error_class = models.CharField(max_length=20, blank=True)
     error_message = models.TextField(blank=True)

@@ -23,7 +23,7 @@ from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.conf import conf
 from dataunion.models import DataUnion, Partner, SyncJob
-from dataunion.state import Outcome, Status
+from dataunion.state import Outcome, Status, add_spent
 from dataunion.sync import gates
 from dataunion.sync.decisions import Situation, decide, describe_bug
 from dataunion.sync.dispatch import nudge
@@ -62,6 +62,7 @@ class Chunk:
         self.row, self.adapter, self.threads, self.signer = row, adapter, threads, signer
         self.jobs: dict[UUID, SyncJob] = {job.pk: job for job in jobs}  # those still in our hands
         self.items: dict[UUID, Item] = {}
+        self.took_s: dict[UUID, float] = {}  # of each job's latest step
         self.started, self.renewed = db_now(), time.monotonic()
         self.pulse = Pulse(row.name, jobs[0].lease_token)
 
@@ -128,6 +129,7 @@ class Chunk:
         for pk, result in results.items():
             if pk not in self.jobs:
                 continue  # lost while the step ran
+            self._note_spent(pk, step)
             error = self._take_in(pk, result)
             if error:
                 errors[pk] = error
@@ -152,6 +154,12 @@ class Chunk:
         results = self._run_many(many, group) if many else self._run_threads(step, group)
         return unopened | results
 
+    def _note_spent(self, pk: UUID, step: str) -> None:
+        took_s = self.took_s.pop(pk, None)
+        if took_s is not None:
+            job = self.jobs[pk]
+            job.spent = add_spent(job.spent, step, took_ms=round(took_s * 1000), since=self.started.isoformat())
+
     def _take_in(self, pk: UUID, result: StepResult | Exception) -> Exception | None:
         """Put a step's answer into the job; return what speaks against it."""
         if isinstance(result, Exception):
@@ -165,7 +173,7 @@ class Chunk:
     def _run_many(
         self, many: Callable[..., Mapping[str, StepResult | Exception]], group: dict[UUID, Item]
     ) -> dict[UUID, StepResult | Exception]:
-        book = ledger.DbLedger(self.signer) if self.signer else None
+        book, began = ledger.DbLedger(self.signer) if self.signer else None, time.monotonic()
         try:
             results = many(list(group.values()), book)
             return {pk: results[item.record_id] for pk, item in group.items()}
@@ -173,6 +181,8 @@ class Chunk:
             raise  # the database's trouble is nobody's bug
         except Exception as error:  # a bug in one step must not take the worker down
             return dict.fromkeys(group, error)
+        finally:
+            self.took_s.update(dict.fromkeys(group, time.monotonic() - began))  # one call, which each had to wait for
 
     def _run_threads(self, step: str, group: dict[UUID, Item]) -> dict[UUID, StepResult | Exception]:
         """Run a step for each item; those not begun when the partner shows trouble are left out."""
@@ -196,12 +206,14 @@ class Chunk:
         """Run a step for one item, in a thread."""
         if self.pulse.is_over:
             raise _NotBegunError
-        asked = step not in self.adapter.local_steps
+        asked, began = step not in self.adapter.local_steps, time.monotonic()
         try:
             answer: StepResult = getattr(self.adapter, step)(item)
         except Exception as error:
             self.pulse.hear(pk, error, asked=asked)
             raise
+        finally:
+            self.took_s[pk] = time.monotonic() - began
         self.pulse.hear(pk, answer, asked=asked)
         return answer
 

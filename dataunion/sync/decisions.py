@@ -54,6 +54,7 @@ class Situation:
             error_message=_storable(error.message, 2000) if error else "",
             http_status=error.http_status if error else None,
             code=_storable(error.code, 60) if error else "",
+            spent=self.job.spent,
         )
 
     def after(self, seconds: float) -> datetime:

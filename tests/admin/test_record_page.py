@@ -14,6 +14,7 @@ from dataunion import roster
 from dataunion.admin.receipts import read_receipt
 from dataunion.admin.timeline import LATEST, say_trigger
 from dataunion.models import DataUnion, Partner, SyncAttempt, SyncJob
+from dataunion.state import add_spent
 from tests.factories import DataUnionFactory, SyncAttemptFactory, SyncJobFactory, synced_entry
 
 pytestmark = pytest.mark.django_db
@@ -225,3 +226,31 @@ def test_the_pages_of_lists_records_and_persons_cost_a_few_queries(admin: Client
             assert admin.get(url).status_code == 200
         assert len(queries) <= 25, (url, len(queries))
     assert SyncJob.objects.count() == 60
+
+
+def test_an_attempt_shows_what_each_step_took(admin: Client) -> None:
+    record = DataUnionFactory()
+    since = "2026-01-02T03:04:05+00:00"
+    spent = add_spent(add_spent(None, "store", took_ms=1400, since=since), "confirm_register", took_ms=90, since=since)
+    SyncAttemptFactory(record=record, spent=spent)
+    SyncAttemptFactory(record=record, started_at=timezone.now(), spent=None)
+
+    response = admin.get(page_of(record))
+
+    [without, with_steps] = [event for event in response.context["events"] if event["row"]]
+    assert with_steps["steps"] == ["store 1.4 s", "confirm register 90 ms"]
+    assert (with_steps["over"], without["steps"], without["over"]) == ("", [], "")
+    assert response.content.decode().count("Time spent in each step") == 1
+
+
+def test_an_attempt_that_waited_says_over_how_long_it_went_on(admin: Client) -> None:
+    record = DataUnionFactory()
+    spent = None
+    for _ in range(3):
+        spent = add_spent(spent, "confirm", took_ms=40, since="2026-01-02T03:02:05+00:00")
+    SyncAttemptFactory(record=record, spent=spent, duration_ms=60)
+
+    page = admin.get(page_of(record)).content.decode()
+
+    assert "went on for 2 minutes, its last run took 60 ms" in page
+    assert "<li>confirm 120 ms in 3 goes</li>" in page

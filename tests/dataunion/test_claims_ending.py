@@ -11,7 +11,7 @@ from dataunion import claims
 from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.models import NEVER, DataUnion, HealthData, RemoteRef, SyncAttempt, SyncJob
-from dataunion.state import Status
+from dataunion.state import Status, add_spent
 from tests.dataunion.work import FAILURE, ago, ahead, claim, done, make_job, row, set_partner, steal
 from tests.factories import HealthDataFactory, SyncAttemptFactory
 
@@ -304,3 +304,15 @@ def test_an_ending_that_cannot_be_stored_spends_no_attempt_of_the_next() -> None
     claims.settle([(job, ending)], now)
 
     assert SyncJob.objects.values_list("attempts", "runs", "status").get() == (1, 1, Status.RETRYING)
+
+
+def test_what_is_let_go_keeps_what_its_steps_took() -> None:
+    make_job()
+    other = make_job()
+    [job, _] = claim()
+    job.spent = add_spent(None, "store", took_ms=40, since="2026-01-02T03:04:05+00:00")
+
+    claims.let_go([job, other], db_now())
+
+    assert SyncJob.objects.get(pk=job.pk).spent == job.spent
+    assert SyncJob.objects.exclude(pk=job.pk).get().spent is None

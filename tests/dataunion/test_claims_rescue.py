@@ -13,7 +13,7 @@ from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.models import NEVER, DataUnion, SyncAttempt, SyncJob
 from dataunion.models.expressions import MergeEntry
-from dataunion.state import Status
+from dataunion.state import Status, add_spent
 from tests.dataunion.work import FAILURE, ago, ahead, claim, done, expire, make_job, row, set_partner, settings_of
 from tests.factories import SyncJobFactory
 
@@ -331,3 +331,15 @@ def test_what_one_claim_took_is_given_back_and_no_other_claims() -> None:
     stored = SyncJob.objects.get(pk=mine.pk)
     assert (stored.status, stored.lease_token, stored.lease_until) == (Status.PENDING, "", NEVER)
     assert row(other) == kept
+
+
+def test_a_crash_tells_what_the_runs_before_it_spent() -> None:
+    spent = add_spent(None, "store", took_ms=40, since="2026-01-02T03:04:05+00:00")
+    make_job(spent=spent)
+    claim()
+    SyncJob.objects.update(lease_until=ago(1))
+
+    claims.rescue(db_now())
+
+    assert SyncAttempt.objects.get().spent == spent
+    assert SyncJob.objects.get().spent is None

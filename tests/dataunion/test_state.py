@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dataunion.state import CLAIMABLE, FAILING, MOVES, REOPENABLE, PartnerEntry, Status
+from dataunion.state import CLAIMABLE, FAILING, MOVES, REOPENABLE, PartnerEntry, Status, add_spent
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,16 @@ def test_what_fails_is_told_apart_from_what_waits() -> None:
     assert set(FAILING) == {"retrying", "failed", "blocked"}
     assert set(CLAIMABLE) == {"pending", "retrying"}
     assert set(REOPENABLE) == {"failed", "retrying"}
+
+
+def test_runs_of_a_step_are_added_up_in_the_order_in_which_the_steps_began() -> None:
+    spent = add_spent(None, "store", took_ms=40, since="a")
+    spent = add_spent(spent, "confirm", took_ms=5, since="a")
+    again = add_spent(add_spent(spent, "confirm", took_ms=7, since="b"), "reward", took_ms=1, since="b")
+
+    assert again == [
+        {"step": "store", "runs": 1, "ms": 40, "since": "a"},
+        {"step": "confirm", "runs": 2, "ms": 12, "since": "a"},
+        {"step": "reward", "runs": 1, "ms": 1, "since": "b"},
+    ]
+    assert spent[1]["runs"] == 1
