@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from dataunion.causes import name_cause
 from dataunion.cursors import walk
-from dataunion.models import DataUnion, SyncJob
+from dataunion.models import DataUnion, SyncAttempt, SyncJob
 
 _PAGE = 500
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would take what begins so for a formula
@@ -19,6 +19,10 @@ _OF_RECORD = ("record_id", "user_hash", "data_type", "data_id")
 _OF_JOB = (
     *("partner", "status", "step", "attempts", "due_at", "open_since", "changed_at"),
     *("error_class", "cause", "retry_run"),
+)
+_OF_ATTEMPT = (
+    *("partner", "number", "kind", "outcome", "step", "started_at", "duration_ms", "step_ms"),
+    *("error_class", "cause", "http_status", "code", "trigger"),
 )
 Row = Sequence[Any]
 
@@ -46,6 +50,25 @@ def read_jobs(jobs: QuerySet[SyncJob], *, at_once: int = _PAGE) -> Iterator[Row]
             about = (job.record_id, job.user_hash, job.data_type, data_ids.get(job.record_id, ""))
             times = (job.due_at, job.created_at, job.changed_at)
             yield [*about, job.partner, job.status, job.step, job.attempts, *times, *_error(job), job.run]
+
+
+def read_attempts(attempts: QuerySet[SyncAttempt], *, at_once: int = _PAGE) -> Iterator[Row]:
+    """Return attempts as rows, newest first; `step_ms` is what each step took, such as "keys 1, upload 45"."""
+    yield [*_OF_RECORD, *_OF_ATTEMPT]
+    for page in walk(attempts, "", size=at_once):
+        records = DataUnion.objects.filter(pk__in=list({row.record_id for row in page}))
+        names = {pk: rest for pk, *rest in records.values_list("pk", "user_hash", "data_id")}
+        for row in page:
+            user_hash, data_id = names.get(row.record_id, ("", ""))
+            about = (row.record_id, user_hash, row.data_type, data_id)
+            end = (row.partner, row.number, row.kind, row.outcome, row.step)
+            times = (row.started_at, row.duration_ms, _spent(row))
+            error = (row.error_class, name_cause(row.error_message), row.http_status, row.code)
+            yield [*about, *end, *times, *error, row.trigger]
+
+
+def _spent(attempt: SyncAttempt) -> str:
+    return ", ".join(f"{line['step']} {line['ms']}" for line in attempt.spent or ())
 
 
 def read_records(

@@ -6,13 +6,15 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from dataunion import exports
 from dataunion.admin.badges import badge
-from dataunion.admin.base import ReadOnlyAdmin, find_or_404
+from dataunion.admin.base import ReadOnlyAdmin, find_or_404, refuse_method
+from dataunion.admin.downloads import send_csv
 from dataunion.admin.filters import CreatedFilter, OutcomeFilter, PartnerFilter
 from dataunion.admin.words import WIDE, cut, say_duration, show_when
 from dataunion.models import SyncAttempt
@@ -27,6 +29,7 @@ class AttemptAdmin(ReadOnlyAdmin):
     list_display = ("ended", "partner", "shown_record", "number", "step", "took", "error", "trigger", "when")
     list_display_links = None
     list_filter = (PartnerFilter, OutcomeFilter, CreatedFilter)
+    list_before_template = "admin/dataunion/list_tools.html"
     list_fullwidth = True
     search_fields = ("record",)
     search_help_text = "Record id"
@@ -42,7 +45,8 @@ class AttemptAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list."""
-        response: HttpResponse = super().changelist_view(request, {"title": "Attempts", **(extra_context or {})})
+        context = {"title": "Attempts", "export_url": reverse("admin:dataunion_syncattempt_export")}
+        response: HttpResponse = super().changelist_view(request, {**context, **(extra_context or {})})
         return response
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -50,6 +54,20 @@ class AttemptAdmin(ReadOnlyAdmin):
         self.require_view(request)
         attempt = find_or_404(SyncAttempt.objects.all(), object_id, "There is no such attempt.")
         return HttpResponseRedirect(reverse("admin:dataunion_dataunion_change", args=[attempt.record_id]))
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the download."""
+        export = self.admin_site.admin_view(self.export_view)
+        return [path("export/", export, name="dataunion_syncattempt_export"), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """Send all that match as CSV."""
+        if request.method != "POST":
+            return refuse_method("POST")
+        self.require_view(request)
+        found = self.get_changelist_instance(request)
+        rows = exports.read_attempts(found.queryset)
+        return send_csv(request, SyncAttempt, rows, what="Attempts", wanted=found.say_filter())
 
     @admin.display(description="outcome")
     def ended(self, attempt: SyncAttempt) -> str:

@@ -7,10 +7,11 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from tests.admin.conftest import sign_in
-from tests.factories import DataUnionFactory, StaffFactory, SyncJobFactory
+from tests.factories import DataUnionFactory, StaffFactory, SyncAttemptFactory, SyncJobFactory
 
 pytestmark = pytest.mark.django_db
 JOBS, RECORDS = "/admin/dataunion/syncjob/export/", "/admin/dataunion/dataunion/export/"
+ATTEMPTS = "/admin/dataunion/syncattempt/export/"
 
 
 def lines(response: object) -> list[str]:
@@ -50,26 +51,40 @@ def test_all_records_are_downloaded_without_a_filter(viewer: Client) -> None:
     assert LogEntry.objects.get().change_message == "Downloaded as CSV: everything"
 
 
-@pytest.mark.parametrize("url", [JOBS, RECORDS])
+def test_attempts_are_downloaded_by_the_filters_of_their_list(viewer: Client) -> None:
+    wanted = SyncAttemptFactory.create_batch(60, outcome="permanent")
+    SyncAttemptFactory()
+
+    found = lines(viewer.post(f"{ATTEMPTS}?outcome=permanent"))
+
+    assert [line.split(",")[0] for line in found[1:]] == [str(row.record_id) for row in reversed(wanted)]
+    entry = LogEntry.objects.get()
+    assert (entry.content_type.model, entry.object_repr) == ("syncattempt", "Attempts")
+    assert entry.change_message == "Downloaded as CSV: outcome: permanent"
+
+
+@pytest.mark.parametrize("url", [JOBS, RECORDS, ATTEMPTS])
 def test_a_download_is_never_made_by_looking(viewer: Client, url: str) -> None:
     assert viewer.get(url).status_code == 405
     assert LogEntry.objects.count() == 0
 
 
-@pytest.mark.parametrize("url", [JOBS, RECORDS])
+@pytest.mark.parametrize("url", [JOBS, RECORDS, ATTEMPTS])
 def test_who_may_not_look_may_not_download(db: None, url: str) -> None:
     assert sign_in(StaffFactory()).post(url).status_code == 403
     assert Client().post(url).status_code == 302
     assert LogEntry.objects.count() == 0
 
 
-@pytest.mark.parametrize("page", ["/admin/dataunion/syncjob/", "/admin/dataunion/dataunion/"])
+@pytest.mark.parametrize(
+    "page", ["/admin/dataunion/syncjob/", "/admin/dataunion/dataunion/", "/admin/dataunion/syncattempt/"]
+)
 def test_the_button_posts_the_filter_of_the_list(viewer: Client, page: str) -> None:
     SyncJobFactory()
 
-    shown = viewer.get(f"{page}?partner=vana&status=failed").content.decode()
+    shown = viewer.get(f"{page}?partner=vana&q=x").content.decode()
 
-    assert f'action="{page}export/?partner=vana&amp;status=failed"' in shown
+    assert f'action="{page}export/?partner=vana&amp;q=x"' in shown
 
 
 def test_an_address_that_was_pasted_gets_into_no_log(viewer: Client) -> None:

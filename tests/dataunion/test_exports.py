@@ -11,8 +11,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from dataunion import exports
-from dataunion.models import DataUnion, SyncJob
-from tests.factories import SYNCED_AT, DataUnionFactory, HealthDataFactory, SyncJobFactory, synced_entry
+from dataunion.models import DataUnion, SyncAttempt, SyncJob
+from dataunion.state import add_spent
+from tests.factories import (
+    SYNCED_AT,
+    DataUnionFactory,
+    HealthDataFactory,
+    SyncAttemptFactory,
+    SyncJobFactory,
+    synced_entry,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +64,43 @@ def test_records_have_their_state_at_each_partner() -> None:
     assert row["hook"] == ""
 
 
+def test_attempts_have_their_times_and_what_went_wrong() -> None:
+    record = DataUnionFactory(user_hash="u1", data_id="d1")
+    spent = add_spent(add_spent(None, "keys", took_ms=1, since="a"), "store", took_ms=45, since="a")
+    row = SyncAttemptFactory(record=record, spent=spent, error_message="vana: store: HTTP 503 after 1200 ms")
+
+    [found] = read(exports.read_attempts(SyncAttempt.objects.all()))
+
+    assert found == {
+        "record_id": str(record.pk),
+        "user_hash": "u1",
+        "data_type": record.data_type,
+        "data_id": "d1",
+        "partner": "vana",
+        "number": str(row.number),
+        "kind": "push",
+        "outcome": "transient",
+        "step": "store",
+        "started_at": "2026-01-02T03:04:05.000+00:00",
+        "duration_ms": "120",
+        "step_ms": "keys 1, store 45",
+        "error_class": "transient",
+        "cause": "vana: store: HTTP 503 after <number> ms",
+        "http_status": "503",
+        "code": "",
+        "trigger": "ingest",
+    }
+
+
+def test_an_attempt_at_a_record_that_never_came_is_there_too() -> None:
+    row = SyncAttemptFactory()
+    DataUnion.objects.all().delete()
+
+    [found] = read(exports.read_attempts(SyncAttempt.objects.all()))
+
+    assert (found["record_id"], found["user_hash"], found["data_id"]) == (str(row.record_id), "", "")
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\tx", "\rx"])
 def test_what_a_spreadsheet_would_take_for_a_formula_is_quoted(text: str) -> None:
     DataUnionFactory(data_id=text)
@@ -82,6 +127,10 @@ def test_every_row_comes_once_over_many_pages() -> None:
     work = read(exports.read_jobs(SyncJob.objects.all(), at_once=3))
     some = read(exports.read_records(DataUnion.objects.all(), SyncJob.objects.all(), [], at_once=3))
 
+    tried = SyncAttemptFactory.create_batch(7, record=jobs[0].record)
+    attempts = read(exports.read_attempts(SyncAttempt.objects.all(), at_once=3))
+
+    assert [row["number"] for row in attempts] == [str(row.number) for row in reversed(tried)]
     assert len({(row["record_id"], row["partner"]) for row in work}) == len(work) == 9
     assert [row["record_id"] for row in some] == newest_first
     assert len(read(exports.read_records(DataUnion.objects.all(), None, [], at_once=3))) == 8
