@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +18,8 @@ from dataunion.models import User
 
 VALID_FOR = timedelta(days=1)
 VALID_HOURS = VALID_FOR // timedelta(hours=1)
+RESETS_AT_MOST, RESETS_WITHIN = 3, timedelta(hours=1)  # links for a new password that one person is mailed
+MAILED = "Was mailed a link for a new password, which somebody asked for"
 
 
 class LinkTokens(PasswordResetTokenGenerator):
@@ -60,6 +64,26 @@ def find_person(uid: str, token: str) -> User | None:
     except (ValueError, ValidationError):  # not base64, not text, not a key
         return None
     return user if user is not None and tokens.check_token(user, token) else None
+
+
+def admit_reset(user: User, now: datetime) -> bool:
+    """Write down that this person is mailed a link for a new password; False, and nothing, where it was too often.
+
+    It stands in Django's log, which all processes see, and is counted there: anybody may ask for anybody's.
+    """
+    mailed = LogEntry.objects.filter(user_id=user.pk, change_message=MAILED, action_time__gt=now - RESETS_WITHIN)
+    if mailed.count() >= RESETS_AT_MOST:
+        return False
+    LogEntry.objects.create(
+        user_id=user.pk,
+        content_type=ContentType.objects.get_for_model(User),
+        object_id=str(user.pk),
+        object_repr=str(user)[:200],
+        action_flag=CHANGE,
+        change_message=MAILED,
+        action_time=now,
+    )
+    return True
 
 
 def use_up(user: User, now: datetime | None = None) -> bool:

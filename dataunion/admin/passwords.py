@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -12,18 +14,20 @@ from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import forms, views
 from django.core.mail import send_mail
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import path, reverse, reverse_lazy
+from django.utils import timezone
 from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordWidget
 
-from dataunion import signin
+from dataunion import quota, signin
 from dataunion.admin.base import note
 from dataunion.models import User
 
 log = logging.getLogger(__name__)
+_ASKS_AT_MOST, _ASKS_WITHIN_S = 20, 3600  # links for which one client may ask, for whomever
 _FORM, _TOLD = "admin/dataunion/reset_form.html", "admin/dataunion/reset_told.html"
 
 
@@ -48,8 +52,12 @@ class ResetForm(forms.PasswordResetForm):
         self.fields["email"].widget = UnfoldAdminEmailInputWidget(attrs={"autocomplete": "email", "maxlength": 254})
 
     def get_users(self, email: str) -> list[User]:
-        """Return the staff of this address, also those who never had a password and sign in by a link."""
-        return list(User.objects.filter(email__iexact=email, is_active=True, is_staff=True))
+        """Return the staff of this address, also those who never had a password and sign in by a link.
+
+        Whoever was mailed too many links lately is left out, and nobody learns that.
+        """
+        found, now = User.objects.filter(email__iexact=email, is_active=True, is_staff=True), timezone.now()
+        return [user for user in found if signin.admit_reset(user, now)]
 
     def send_mail(
         self, subject_template_name: str, email_template_name: str, context: dict[str, Any], *_: Any, **__: Any
@@ -81,6 +89,12 @@ class _Page:
         return {**site, **super().get_context_data(**kwargs)}  # type: ignore[misc]
 
 
+def _client(request: HttpRequest) -> str:
+    """Return the address from which a request came, as the proxy tells that ends TLS before us."""
+    told = request.headers.get("X-Forwarded-For", "") if settings.SECURE_PROXY_SSL_HEADER else ""
+    return told.rpartition(",")[2].strip() or request.META["REMOTE_ADDR"]
+
+
 class AskView(_Page, views.PasswordResetView):
     """Asks for the address, and sends the link."""
 
@@ -92,6 +106,13 @@ class AskView(_Page, views.PasswordResetView):
     token_generator = signin.reset_tokens
     title = "Forgotten your password?"
     extra_context = {"words": "We send you a link with which you choose a new one.", "button": "Send the link"}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Send the link; a client that asks too often gets the same answer and sends nothing."""
+        client = hashlib.sha256(_client(self.request).encode()).hexdigest()
+        if quota.admits(f"reset-{client}", at_most=_ASKS_AT_MOST, window_s=_ASKS_WITHIN_S, now_s=time.time()):
+            return super().form_valid(form)
+        return HttpResponseRedirect(str(self.success_url))
 
     @property
     def extra_email_context(self) -> dict[str, Any]:  # type: ignore[override]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.auth.models import AnonymousUser
-from django.core.cache import cache
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
@@ -15,7 +14,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from dataunion import access
+from dataunion import access, quota
 from dataunion.access import Scope
 from dataunion.conf import conf
 from dataunion.models import ApiKey
@@ -68,7 +67,7 @@ class HasScope(BasePermission):
 
 
 class KeyThrottle(BaseThrottle):
-    """So many requests a minute for each key, counted in Django's cache (of one process, unless CACHES says more)."""
+    """So many requests a minute for each key."""
 
     window_s: ClassVar[int] = 60
 
@@ -81,12 +80,8 @@ class KeyThrottle(BaseThrottle):
             return True
         now = self._clock()
         self._left_s = self.window_s - now % self.window_s
-        counter = f"api-requests-{request.auth.pk}-{int(now // self.window_s)}"
-        cache.add(counter, 0, 2 * self.window_s)
-        try:
-            return cache.incr(counter) <= conf().api_requests_per_minute
-        except ValueError:  # the cache was emptied in between
-            return True
+        limit = conf().api_requests_per_minute
+        return quota.admits(f"api-requests-{request.auth.pk}", at_most=limit, window_s=self.window_s, now_s=now)
 
     def wait(self) -> float:
         """Return after how many seconds a request is let in again."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import smtplib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core import mail
+from django.core.cache import cache
 from django.core.mail.backends.base import BaseEmailBackend
+from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
 
 from dataunion import signin
 from dataunion.models import User
@@ -21,6 +25,7 @@ from tests.factories import PASSWORD, StaffFactory, UserFactory
 pytestmark = pytest.mark.django_db
 ASK = "/admin/password_reset/"
 NEW = "four words nobody says"
+PAST_EVERY_LIMIT = 41  # two hours may meet within them, each with its own count
 NEW_FORM = {"new_password1": NEW, "new_password2": NEW}
 
 
@@ -31,9 +36,22 @@ def _mail(settings: Any) -> None:
     settings.BASE_URL = "https://sync.example"
 
 
+@pytest.fixture(autouse=True)
+def _no_asks_before() -> Iterator[None]:
+    """Count what each test asks for by itself."""
+    cache.clear()
+    yield
+    cache.clear()
+
+
+def post(email: str, **of_request: str) -> HttpResponse:
+    """Ask for a link."""
+    return Client().post(ASK, {"email": email}, **of_request)
+
+
 def ask(email: str) -> list[str]:
     """Ask for a link; return the paths that were mailed."""
-    answer = Client().post(ASK, {"email": email})
+    answer = post(email)
     assert answer.headers["Location"] == f"{ASK}done/"
     return [re.findall(r"https://sync\.example(/\S+)", message.body)[0] for message in mail.outbox]
 
@@ -52,7 +70,8 @@ def test_a_forgotten_password_is_replaced_once() -> None:
     assert "Your new password is saved" in browser.get(f"{ASK}complete/").content.decode()
     assert User.objects.get(pk=user.pk).check_password(NEW)
     assert "This link does not work" in again
-    assert LogEntry.objects.get().change_message == "Changed: password, by a link sent by e-mail"
+    messages = list(LogEntry.objects.order_by("action_time").values_list("change_message", flat=True))
+    assert messages == [signin.MAILED, "Changed: password, by a link sent by e-mail"]
     assert (mail.outbox[0].to, mail.outbox[0].subject) == (["Eve@example.org"], "A new password for DataUnion")
 
 
@@ -62,6 +81,53 @@ def test_whoever_signs_in_by_a_link_may_choose_a_password() -> None:
     user.save()
 
     assert len(ask("ada@example.org")) == 1
+
+
+def test_one_person_is_mailed_so_many_links_an_hour_and_the_log_says_so() -> None:
+    eve, ada = StaffFactory(email="eve@example.org"), StaffFactory(email="ada@example.org")
+    for _ in range(signin.RESETS_AT_MOST + 2):
+        ask("eve@example.org")  # which looks that the answer is the same
+    mailed = len(mail.outbox)
+
+    LogEntry.objects.filter(user_id=eve.pk).update(action_time=timezone.now() - signin.RESETS_WITHIN)
+    ask("eve@example.org")
+    ask("ada@example.org")
+
+    assert mailed == signin.RESETS_AT_MOST
+    assert [message.to for message in mail.outbox[mailed:]] == [["eve@example.org"], ["ada@example.org"]]
+    assert LogEntry.objects.filter(user_id=eve.pk, change_message=signin.MAILED).count() == mailed + 1
+    assert LogEntry.objects.filter(user_id=ada.pk, change_message=signin.MAILED).count() == 1
+
+
+def test_one_client_may_ask_so_often_for_whomever(settings: Any) -> None:
+    settings.SECURE_PROXY_SSL_HEADER = None
+    StaffFactory(email="eve@example.org")
+    for number in range(PAST_EVERY_LIMIT):
+        post(f"nobody{number}@example.org", REMOTE_ADDR="192.0.2.1")
+
+    throttled = post("eve@example.org", REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="192.0.2.9")
+    sent_to_it = len(mail.outbox)
+    other = post("eve@example.org", REMOTE_ADDR="192.0.2.2")
+
+    assert (sent_to_it, len(mail.outbox)) == (0, 1)
+    assert (throttled.status_code, throttled.headers["Location"], throttled.content) == (
+        other.status_code,
+        other.headers["Location"],
+        other.content,
+    )
+
+
+def test_behind_a_proxy_the_client_is_whom_the_proxy_names(settings: Any) -> None:
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    StaffFactory(email="eve@example.org")
+    for number in range(PAST_EVERY_LIMIT):
+        post("nobody@example.org", HTTP_X_FORWARDED_FOR=f"10.0.0.{number}, 192.0.2.1")
+
+    post("eve@example.org", HTTP_X_FORWARDED_FOR="192.0.2.1")
+    sent_to_it = len(mail.outbox)
+    post("eve@example.org", HTTP_X_FORWARDED_FOR="192.0.2.1, 192.0.2.2")
+
+    assert (sent_to_it, len(mail.outbox)) == (0, 1)
 
 
 @pytest.mark.parametrize(
