@@ -25,7 +25,7 @@ class Conf:
     sync_unknown_s: float = 600.0  # how long an unknown outcome may stay unknown before it spends an attempt
     ingest_max_payload_bytes: int = 5_000_000
     ingest_max_batch: int = 1000
-    attempts_keep_days: int = 90
+    attempts_keep_days: int = 90  # and alerts that are over
     api_max_body_bytes: int = 20_000_000
     api_requests_per_minute: int = 6000  # for each API key
     alert_stopped_minutes: float = 5.0  # how long a partner may leave us without an answer

@@ -5,8 +5,9 @@ One is open at a time for a rule and its subject: the unique slot sees to it, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -52,6 +53,17 @@ def _end(row: Incident, now: datetime, calm: timedelta) -> None:
         return
     mine = Incident.objects.filter(pk=row.pk, state=IncidentState.OPEN)
     mine.update(state=IncidentState.ENDED, ended_at=now, slot=f"{row.slot} {row.pk}")
+
+
+def find_past(before: datetime, *, limit: int) -> list[UUID]:
+    """Return incidents that were over before then; one that goes on is kept however old it is."""
+    over = Incident.objects.filter(state=IncidentState.OVER, ended_at__lt=before)
+    return list(over.order_by("pk").values_list("pk", flat=True)[:limit])
+
+
+def forget(pks: Collection[UUID]) -> None:
+    """Delete incidents, whose messages are gone already."""
+    Incident.objects.filter(pk__in=list(pks)).delete()
 
 
 def close(row: Incident) -> None:

@@ -21,6 +21,7 @@ from dataunion.state import IncidentState, NoticeState
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 10  # of one channel in one look
+_FORGET = 1000  # incidents, and digests, at once
 _FIRST_S, _LONGEST_S = 120.0, 1800.0  # between two tries; the first is longer than any try lasts
 _GIVE_UP = timedelta(days=1)
 
@@ -61,6 +62,19 @@ def write(once: str, channel: str, message: Message, now: datetime, *, incident:
             Notice.objects.create(once=once, channel=channel, incident=incident, due_at=now, created_at=now, **fields)
     except IntegrityError:
         return
+
+
+def prune(before: datetime) -> None:
+    """Delete incidents that were over before then and what was told of them, and digests from before then.
+
+    The messages go first, so that a crash leaves none whose incident nobody knows. Those of an incident that goes on
+    stay: without them it would be told anew.
+    """
+    past = incidents.find_past(before, limit=_FORGET)
+    Notice.objects.filter(incident__in=past).delete()
+    incidents.forget(past)
+    digests = Notice.objects.filter(incident=None, created_at__lt=before)
+    Notice.objects.filter(pk__in=list(digests.values_list("pk", flat=True)[:_FORGET])).delete()
 
 
 def deliver(now: datetime) -> None:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 
 from dataunion import backfill, claims, gate, policies, reconcile, retries, roster, stats
+from dataunion.alerts import notices
 from dataunion.alerts.look import look
 from dataunion.alerts.readings import read_ran_at
 from dataunion.clock import db_now
@@ -157,6 +158,8 @@ def alert_if_late() -> None:
 
 
 def _prune(now: datetime) -> None:
-    old = SyncAttempt.objects.filter(created_at__lt=now - timedelta(days=conf().attempts_keep_days))
+    before = now - timedelta(days=conf().attempts_keep_days)
+    notices.prune(before)
+    old = SyncAttempt.objects.filter(created_at__lt=before)
     pks = list(old.order_by("created_at").values_list("pk", flat=True)[:_PRUNE])
     SyncAttempt.objects.filter(pk__in=pks).delete()

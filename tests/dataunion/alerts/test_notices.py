@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import override_settings
@@ -16,6 +17,7 @@ from dataunion.models import Incident, Notice
 from tests.dataunion.alerts.conftest import Hook
 from tests.dataunion.alerts.mail import MailServer
 from tests.dataunion.work import at_once
+from tests.factories import IncidentFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -171,3 +173,38 @@ def test_who_was_never_told_of_it_is_not_told_that_it_is_over(hook: Hook) -> Non
 
     assert Incident.objects.get().state == "over"
     assert not Notice.objects.exists()
+
+
+# --- what is kept
+
+
+def make_incident(state: str, ended_days_ago: float | None, now: datetime) -> Incident:
+    """Make an incident that began long ago, with a message about its beginning."""
+    ended_at = None if ended_days_ago is None else now - timedelta(days=ended_days_ago)
+    row = IncidentFactory(slot=uuid4().hex, state=state, opened_at=now - timedelta(days=400), ended_at=ended_at)
+    notices.write(f"opened {row.pk} webhook", "webhook", Message(title="t", body="b"), row.opened_at, incident=row.pk)
+    return row
+
+
+def test_what_was_over_long_ago_is_forgotten_with_its_messages() -> None:
+    now = db_now()
+    make_incident("over", 91, now)
+    kept = [make_incident("over", 89, now), make_incident("open", None, now), make_incident("ended", 91, now)]
+    write(now - timedelta(days=91), once="digest old")
+    write(now - timedelta(days=89), once="digest new")
+
+    notices.prune(now - timedelta(days=90))
+
+    assert set(Incident.objects.values_list("pk", flat=True)) == {row.pk for row in kept}
+    told = {f"opened {row.pk} webhook" for row in kept}
+    assert set(Notice.objects.values_list("once", flat=True)) == told | {"digest new"}
+
+
+def test_an_incident_that_goes_on_for_long_is_not_told_anew(hook: Hook) -> None:
+    now = db_now()
+    row = make_incident("open", None, now)
+
+    notices.prune(now - timedelta(days=90))
+    notices.announce(now)
+
+    assert list(Notice.objects.values_list("once", flat=True)) == [f"opened {row.pk} webhook"]

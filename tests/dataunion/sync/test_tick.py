@@ -14,7 +14,7 @@ from dataunion.models import Counters, DataUnion, HourStat, Incident, Partner, R
 from dataunion.sync import dispatch, tick
 from tests.dataunion.sync.nudges import Nudges
 from tests.dataunion.work import ago, ahead, at_once, expire, hand_in, make_job, set_partner, settings_of
-from tests.factories import SyncAttemptFactory
+from tests.factories import IncidentFactory, SyncAttemptFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -227,6 +227,7 @@ def test_completing_a_requirement_nudges_those_who_waited(nudges: Nudges, settin
 def test_upkeep_rolls_up_prunes_and_audits() -> None:
     SyncAttemptFactory(created_at=db_now() - timedelta(minutes=1))
     SyncAttemptFactory(created_at=db_now() - timedelta(days=91))
+    IncidentFactory(state="over", ended_at=db_now() - timedelta(days=91))
     hand_in()
     DataUnion.objects.filter(data_id="a").update(created_at=ago(600))
     SyncJob.objects.filter(partner="akave").delete()
@@ -234,6 +235,7 @@ def test_upkeep_rolls_up_prunes_and_audits() -> None:
     tick.upkeep()
 
     assert SyncAttempt.objects.count() == 1
+    assert Incident.objects.filter(state="over").count() == 0
     assert HourStat.objects.get().count == 1
     assert SyncJob.objects.get(partner="akave").trigger == "audit"
 
