@@ -247,6 +247,19 @@ def test_a_worker_that_was_slow_sends_nothing_twice() -> None:
     assert vana() == PartnerTotals(enrolled=1, synced=1, failed=0, pending=0)
 
 
+def test_a_tick_that_read_the_walk_before_another_took_it_further_changes_nothing() -> None:
+    older_records()
+    run = start()
+    stale = Backfill.objects.get(pk=run.pk)
+    advance(run)
+
+    backfill.advance(stale, db_now() + LATER)
+
+    run.refresh_from_db()
+    assert (run.done, run.looked_at, run.state) == (3, 3, "done")
+    assert (len(jobs()), vana().enrolled) == (3, 3)
+
+
 @pytest.mark.parametrize("moment", ["before", "within"])
 def test_one_that_is_killed_at_any_write_ends_with_the_same_counts(moment: str) -> None:
     stopped_at = 0

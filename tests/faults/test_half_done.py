@@ -6,19 +6,22 @@ each half as it is.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.conf import settings as settings_now
 
-from dataunion import claims, ledger, reconcile, renaming, retries, rotation, stats, vault
+from dataunion import backfill, claims, ledger, reconcile, renaming, retries, roster, rotation, stats, vault
 from dataunion.clock import db_now
 from dataunion.integrity.findings import Kind
 from dataunion.models import (
     PAYLOADS,
+    Backfill,
     Counters,
     DataUnion,
     HourStat,
@@ -27,16 +30,17 @@ from dataunion.models import (
     SyncAttempt,
     SyncJob,
 )
-from dataunion.state import Status
+from dataunion.state import PartnerState, Status
 from dataunion.sync import engine, tick
 from partners.base import Item, SignedTx
 from partners.errors import TransientError
 from partners.testing import FakePartner
 from tests.dataunion.sync.adapters import partners_of
-from tests.dataunion.work import ago, claim, done, hand_in, service
+from tests.dataunion.work import ago, claim, done, hand_in, service, set_partner
 from tests.faults.crashes import Point, Write, crashing
 from tests.faults.elapse import elapse
 
+SETTLED = timedelta(minutes=3)  # after which a backfill reaches the newest records: a key's time does not elapse
 LONG_S = 1500.0  # longer than any lease, wait and time of grace
 Act = Callable[[], object]
 
@@ -50,7 +54,8 @@ class Named(FakePartner):
 @pytest.fixture(autouse=True)
 def _partners(settings: Any, request: pytest.FixtureRequest) -> None:
     """Let there be akave alone, since each partner costs each of many rounds; another one where it matters."""
-    second = partners_of(second="NeedsAkave") if "renaming_a_record" in request.node.name else {}
+    matters = any(act.__name__ in request.node.name for act in OF_TWO_PARTNERS)
+    second = partners_of(second="NeedsAkave") if matters else {}
     settings.VAULT_KEYS = list(settings.VAULT_KEYS)
     settings.PARTNERS = {**second, "akave": {"BACKEND": f"{__name__}.Named", "OPTIONS": {}}}
 
@@ -171,6 +176,17 @@ def auditing_counters() -> Act:
     return lambda: reconcile.audit(db_now())
 
 
+def backfilling() -> Act:
+    set_partner("second", state=PartnerState.OFF)
+    hand_in("a")
+    hand_in("b")
+    engine.push("akave")
+    stats.fold()
+    set_partner("second", state=PartnerState.ON)
+    run, _ = backfill.start(roster.get_partner("second"), per_minute=backfill.FASTEST, by="staff")
+    return lambda: backfill.advance(run, db_now() + SETTLED)
+
+
 def signing() -> Act:
     record = hand_in("a")
     item = Item(record_id=str(record.pk), partner="second", user_hash="u1", data_type="health", data_id="a")
@@ -201,9 +217,11 @@ ACTS = [
     auditing_a_missing_job,
     auditing_orphans,
     auditing_counters,
+    backfilling,
     signing,
 ]
 ASKED_AGAIN = [attaching_data]
+OF_TWO_PARTNERS = [renaming_a_record, backfilling]
 
 
 # --- what mends, and what must hold then
@@ -214,6 +232,7 @@ def mend(again: Act | None) -> None:
     elapse(LONG_S)
     claims.rescue(db_now())
     retries.advance_all(db_now())
+    backfill.advance_all(db_now() + SETTLED)
     reconcile.audit(db_now())
     if again:
         again()  # as whoever got no answer does
@@ -239,8 +258,13 @@ def assert_whole() -> None:
         assert [row.number for row in rows] == list(range(1, entry.attempts + 1))
         ours = any(row.fence == entry.fence and row.outcome == "synced" for row in rows)
         assert RemoteRef.objects.filter(record=pk, partner=name).exists() or not ours
-    assert stats.read_totals().records == len(records)
+    totals = stats.read_totals()
+    enrolled = Counter(name for _, name, _ in entries)
+    assert totals.records == len(records)
+    assert {name: totals.partners[name].enrolled for name in enrolled} == enrolled
     assert RetryRun.objects.filter(state="running").count() == 0
+    assert [run.done for run in Backfill.objects.all()] == [enrolled["second"]] * Backfill.objects.count()
+    assert Backfill.objects.exclude(open_for=None).count() == 0
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
