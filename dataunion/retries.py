@@ -141,12 +141,22 @@ def _make_run(**facts: Any) -> RetryRun | None:
         return None
 
 
+def count_left_out(wanted: Mapping[str, Any], run: RetryRun) -> int:
+    """Return how many jobs a retry of this work could reopen that `run`, which was asked for earlier, does not."""
+    return matching(wanted).filter(changed_at__gte=_asked_at(run), status__in=REOPENABLE).count()
+
+
+def _asked_at(run: RetryRun) -> datetime:
+    """Return the time from which on failures are too new for the run. Times are cut to milliseconds."""
+    return run.created_at + timedelta(milliseconds=1)
+
+
 def advance(run: RetryRun, now: datetime) -> None:
     """Reopen one page of a run, if it is running."""
     if not RetryRun.objects.filter(pk=run.pk, state=RunState.RUNNING).exists():
         run.refresh_from_db()
         return
-    asked_at = run.created_at + timedelta(milliseconds=1)  # times are cut to milliseconds
+    asked_at = _asked_at(run)
     jobs = matching(run.filter).filter(changed_at__lt=asked_at, status__in=REOPENABLE)
     page = dict(jobs.values_list("pk", "run")[:_PAGE])
     if page:

@@ -115,7 +115,7 @@ def _confirm(model_admin: StaffAdmin, request: HttpRequest, title: str, context:
 def _start(request: HttpRequest, wanted: dict[str, str], partners: set[str] | None) -> HttpResponse:
     run = retries.start_run(wanted, by=name_of(request))
     if run.is_joined:
-        messages.info(request, f"{_say_same(run)} You have joined it: nothing was started a second time.")
+        messages.info(request, f"{_say_same(run, wanted)} You have joined it: nothing was started a second time.")
     else:
         note(request, [run], f"Started a retry of {say_filter(wanted)}: {run.wanted} of {run.total} failures")
         _tell(request, run)
@@ -124,18 +124,24 @@ def _start(request: HttpRequest, wanted: dict[str, str], partners: set[str] | No
     return HttpResponseRedirect(reverse("admin:dataunion_retryrun_change", args=[run.pk]))
 
 
-def _describe_same(wanted: dict[str, str]) -> dict[str, str] | None:
+def _describe_same(wanted: dict[str, Any]) -> dict[str, str] | None:
     """Return the words and the address of a run under way for the same work."""
     run = retries.find_run(wanted)
     if run is None:
         return None
-    return {"words": _say_same(run), "url": reverse("admin:dataunion_retryrun_change", args=[run.pk])}
+    return {"words": _say_same(run, wanted), "url": reverse("admin:dataunion_retryrun_change", args=[run.pk])}
 
 
-def _say_same(run: RetryRun) -> str:
+def _say_same(run: RetryRun, wanted: dict[str, Any]) -> str:
+    """Return who asked for the run, and what this click would have added to it."""
     asked = say_when(run.created_at, timezone.now())
     state = "paused" if run.state == RunState.PAUSED else "under way"
-    return f"A retry of the same work is {state} already: {run.asked_by} asked for it {asked}."
+    words = f"A retry of the same work is {state} already: {run.asked_by} asked for it {asked}."
+    new = retries.count_left_out(wanted, run)
+    if not new:
+        return words
+    is_, them = ("is", "it") if new == 1 else ("are", "them")
+    return f"{words} {say_count(new, 'job')} failed since and {is_} not part of it: retry {them} once it has ended."
 
 
 def _explain(counts: Counter[tuple[str, str, str]]) -> dict[str, Any]:

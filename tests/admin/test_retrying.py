@@ -238,7 +238,7 @@ def test_a_second_click_joins_the_run_under_way_and_says_so(operator: Client) ->
     RetryRun.objects.filter(pk=run.pk).update(
         state="paused", work=retries.name_work({"partner": "vana"}, run.created_at)
     )
-    job = SyncJobFactory()
+    job = SyncJobFactory(changed_at=run.created_at)
 
     asked = operator.get(MATCHING, {"partner": "vana"}).content.decode()
     answer = operator.post(MATCHING, {"partner": "vana"}, follow=True)
@@ -246,8 +246,31 @@ def test_a_second_click_joins_the_run_under_way_and_says_so(operator: Client) ->
     words = "A retry of the same work is paused already: ada asked for it"
     assert words in asked
     assert words in answer.content.decode()
+    assert "failed since" not in asked + answer.content.decode()
     assert answer.redirect_chain == [(run_url(run), 302)]
     assert (RetryRun.objects.count(), SyncJob.objects.get(pk=job.pk).status) == (1, "failed")
+
+
+def test_a_second_click_says_what_failed_since_the_first(operator: Client) -> None:
+    now = timezone.now()
+    work = retries.name_work({"partner": "vana"}, now)
+    run = RetryRunFactory(filter={"partner": "vana"}, work=work, state="paused", created_at=now - timedelta(minutes=2))
+    later = run.created_at + timedelta(minutes=1)
+    SyncJobFactory(changed_at=run.created_at)
+    SyncJobFactory.create_batch(2, changed_at=later)
+    SyncJobFactory(changed_at=later, status="blocked")
+    SyncJobFactory(changed_at=later, partner="akave")
+
+    asked = operator.get(MATCHING, {"partner": "vana"}).content.decode()
+    joined = operator.post(MATCHING, {"partner": "vana"}, follow=True).content.decode()
+
+    words = "2 jobs failed since and are not part of it: retry them once it has ended."
+    assert (words in asked, words in joined) == (True, True)
+
+    retries.resume_run(run)
+    operator.post(MATCHING, {"partner": "vana"})
+
+    assert SyncJob.objects.filter(partner="vana", status="pending").count() == 3
 
 
 def test_a_run_of_other_work_is_not_joined(operator: Client) -> None:
