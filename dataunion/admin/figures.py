@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import Count, Max, Min, Q
 
+from dataunion.admin.filters import NOT_BEGUN
 from dataunion.models import SyncJob
 from dataunion.state import REOPENABLE
 
@@ -33,8 +34,8 @@ class Cause:
     @property
     def filter(self) -> dict[str, str]:
         """Return the query that finds these jobs; where it is not exact, others besides."""
-        names = {name: getattr(self, name) for name in ("partner", "step", "error_class", "cause")}
-        return {name: value for name, value in names.items() if value}
+        names = {name: getattr(self, name) for name in ("partner", "error_class", "cause")}
+        return {"step": self.step or NOT_BEGUN, **{name: value for name, value in names.items() if value}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,7 @@ def _count_by_class() -> Counter[tuple[str, str, str]]:
 
 
 def _is_exact(row: dict[str, Any], totals: Counter[tuple[str, str, str]]) -> bool:
-    """Say whether the filter of a group, which cannot ask for an empty field, reaches no other group."""
+    """Say whether the filter of a group, which cannot ask for an empty class or cause, reaches no other group."""
     own = (row["partner"], row["step"], row["error_class"])
-    reached = sum(
-        n for other, n in totals.items() if all(mine in ("", theirs) for mine, theirs in zip(own, other, strict=True))
-    )
+    reached = sum(n for other, n in totals.items() if other[:2] == own[:2] and own[2] in ("", other[2]))
     return reached == (totals[own] if row["cause"] else row["count"])

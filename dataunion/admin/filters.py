@@ -29,7 +29,7 @@ _ATTEMPTS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "2-5": ("2 to 5", {"attempts__gte": 2, "attempts__lte": 5}),
     "more": ("more than 5", {"attempts__gte": 6}),
 }
-_NOT_BEGUN = "-"
+NOT_BEGUN = "-"  # the step of what never began one
 _NOBODY = UUID(int=0)
 
 
@@ -143,12 +143,12 @@ class StepFilter(_SeenFilter):
     @classmethod
     def narrow(cls, value: str) -> dict[str, Any]:
         """Return what a choice means."""
-        return {"step__in": [""]} if value == _NOT_BEGUN else {"step": value}
+        return {"step__in": [""]} if value == NOT_BEGUN else {"step": value}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         """Return the steps in use."""
         seen = super().lookups(request, model_admin)
-        return [(_NOT_BEGUN, "before the first"), *(pair for pair in seen if pair[0] != _NOT_BEGUN)]
+        return [(NOT_BEGUN, "before the first"), *(pair for pair in seen if pair[0] != NOT_BEGUN)]
 
 
 class AttemptsFilter(ColumnFilter):

@@ -157,6 +157,23 @@ def test_an_operator_is_led_to_retry_exactly_the_group(operator: Client) -> None
     ]
 
 
+def test_a_group_before_the_first_step_is_retried_exactly(operator: Client) -> None:
+    fail(2, step="", cause="HTTP 503", error_class="transient", status="retrying")
+    fail(1, step="store", cause="HTTP 503", error_class="transient", status="retrying")
+
+    cause = operator.get("/admin/").context["causes"][0]
+
+    confirmation = operator.get(cause["retry_url"])
+    assert "before its first step" in confirmation.content.decode()
+    assert len(operator.get(cause["url"]).context["cl"].result_list) == 2
+    operator.post(urlsplit(cause["retry_url"]).path, dict(confirmation.context["hidden"]) | {"confirmed": "yes"})
+    assert sorted(SyncJob.objects.values_list("step", "status")) == [
+        ("", "pending"),
+        ("", "pending"),
+        ("store", "retrying"),
+    ]
+
+
 def test_a_viewer_sees_no_button_to_retry(viewer: Client) -> None:
     fail(1, cause="HTTP 503")
 
@@ -172,8 +189,8 @@ def test_a_viewer_sees_no_button_to_retry(viewer: Client) -> None:
         ([{"cause": None}], [True]),
         # The rest beside others: a filter without a message would take these as well.
         ([{"cause": None}, {"cause": None}, {"cause": "HTTP 503"}], [False, True]),
-        # No step, beside others of the partner: a filter cannot ask for an empty step.
-        ([{"step": "", "cause": "x"}, {"step": "", "cause": "x"}, {"step": "store", "cause": "x"}], [False, True]),
+        # Before the first step, beside others of the partner.
+        ([{"step": "", "cause": "x"}, {"step": "", "cause": "x"}, {"step": "store", "cause": "x"}], [True, True]),
         ([{"step": "", "cause": "x"}, {"step": "", "cause": "x"}, {"partner": "akave", "cause": "x"}], [True, True]),
         ([{"error_class": "", "cause": "x"}, {"error_class": "", "cause": "x"}, {"cause": "x"}], [False, True]),
         # A message that is empty cannot be asked for either.
