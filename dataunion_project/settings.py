@@ -220,6 +220,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "dataunion.admin.signed_out.tell_signed_out",
 ]
 if MONGODB:
     DATABASE_ROUTERS = ["django_mongodb_backend.routers.MongoRouter"]

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.test import Client
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dataunion.models import SyncJob
 from tests.admin.conftest import make_viewer, sign_in
-from tests.factories import SyncJobFactory
+from tests.factories import RetryRunFactory, SyncJobFactory
 
 CHROMIUM = shutil.which("chromium")
 
@@ -104,15 +105,39 @@ def test_it_says_since_when_there_is_no_answer(page: Page) -> None:
 
 
 def test_who_was_signed_out_is_told_and_keeps_the_last_figures(page: Page) -> None:
-    def show_sign_in(route: Route) -> None:
-        route.fulfill(status=200, content_type="text/html", body="<html>Sign in</html>")
-
-    page.route("**/admin/", show_sign_in)
+    page.context.clear_cookies()
 
     wait_for_refresh(page)
 
-    expect(page.get_by_role("status")).to_contain_text("You are signed out")
+    expect(page.get_by_role("alert")).to_contain_text("You are signed out")
+    expect(page.get_by_role("status")).to_have_text("These are the last figures.")
     expect(page.get_by_text("HTTP 503")).to_be_visible()
+    page.clock.run_for(25_000)
+    expect(page.get_by_role("alert")).to_have_count(1)
+    page.get_by_role("link", name="Sign in again").click()
+    expect(page).to_have_url(re.compile(r"/admin/login/\?next=%2Fadmin%2F$"))
+
+
+def test_who_may_not_look_any_more_is_told(page: Page) -> None:
+    Group.objects.get(name="viewer").user_set.clear()
+
+    wait_for_refresh(page)
+
+    expect(page.get_by_role("status")).to_contain_text("You may not look at this any more.")
+    expect(page.get_by_text("HTTP 503")).to_be_visible()
+
+
+def test_the_card_of_a_retry_run_stays_where_its_reader_was_signed_out(page: Page, live_server: object) -> None:
+    run = RetryRunFactory(state="running", filter={"partner": "akave"})
+    page.goto(f"{live_server}/admin/dataunion/retryrun/{run.pk}/change/")
+    page.context.clear_cookies()
+
+    wait_for_refresh(page)
+
+    expect(page.locator("#run").get_by_role("alert")).to_contain_text("You are signed out")
+    expect(page.get_by_text("partner akave")).to_be_visible()
+    page.get_by_role("link", name="Sign in again").click()
+    expect(page).to_have_url(re.compile(rf"next=%2Fadmin%2Fdataunion%2Fretryrun%2F{run.pk}%2Fchange%2F$"))
 
 
 def test_times_tell_the_readers_own_zone_and_then_utc(page: Page) -> None:

@@ -3,6 +3,7 @@
 (() => {
   "use strict";
 
+  const SIGNED_OUT = 286; // the answer is a link to the sign-in page, and the last one
   const CALM_MS = 3000; // after the last scroll or key
   const ANNOUNCE_MS = 60000; // a screen reader hears of new figures once a minute at most
   const TROUBLE = "font-semibold text-orange-700 dark:text-orange-400";
@@ -114,14 +115,19 @@
   // --- what happens
 
   live.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.xhr.status === SIGNED_OUT) {
+      fail("These are the last figures.");
+      return;
+    }
     if (event.detail.xhr.status === 200 && !event.detail.serverResponse.includes('id="figures"')) {
       event.detail.shouldSwap = false;
-      fail("You are signed out, or may not look at this any more. Load the page again.");
+      fail("You may not look at this any more. Load the page again.");
       return;
     }
     live.openDetails = [...document.querySelectorAll("#figures details[open]")].map((element) => element.id);
   });
-  live.addEventListener("htmx:afterSwap", () => {
+  live.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.xhr.status === SIGNED_OUT) return;
     answeredAt = Date.now();
     trouble = "";
     state.className = "";
