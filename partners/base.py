@@ -72,25 +72,32 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Funds:
-    """What the signer has and a record costs today, in the chain's coin; prices are for a unit of gas."""
+class SignerReading:
+    """What our signer has, in the chain's coin, and what a unit of gas costs now."""
 
     address: str
     balance: float
-    per_record: float
     price_gwei: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Funds:
+    """What the signer has and a record costs today, in the chain's coin, and the most that a unit of gas may cost."""
+
+    signer: SignerReading
+    per_record: float
     max_price_gwei: float
     warn_days: float
 
     @property
     def records_left(self) -> int:
         """Return for how many records the balance lasts."""
-        return int(self.balance / self.per_record) if self.per_record else 0
+        return int(self.signer.balance / self.per_record) if self.per_record else 0
 
     @property
     def is_too_dear(self) -> bool:
         """Say whether nothing is signed now, since gas costs more than is allowed."""
-        return self.price_gwei > self.max_price_gwei
+        return self.signer.price_gwei > self.max_price_gwei
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,15 +119,6 @@ class SignerView:
     mined: int
     pending: int
     instead: tuple[SignedTx, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class SignerReading:
-    """What our signer has, and what a unit of gas costs now."""
-
-    address: str
-    balance_wei: int
-    gas_price_wei: int
 
 
 class Ledger(Protocol):
@@ -209,7 +207,7 @@ class Partner:
         return None
 
     def look_at_funds(self) -> Funds | None:
-        """Ask the chain what the signer has; None where there is no signer. Raises PartnerError."""
+        """Ask also what a record costs; None where there is no signer. Raises PartnerError."""
         return None
 
     @classmethod

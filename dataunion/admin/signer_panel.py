@@ -35,9 +35,9 @@ def _describe(funds: Funds, daily: float) -> dict[str, Any]:
     days = funds.records_left / daily if daily else None
     return {
         "funds": funds,
-        "balance": f"{funds.balance:.4f}",
+        "balance": f"{funds.signer.balance:.4f}",
         "per_record": f"{funds.per_record:.6f}",
-        "price": f"{funds.price_gwei:g}",
+        "price": f"{funds.signer.price_gwei:g}",
         "cap": f"{funds.max_price_gwei:g}",
         "records_left": funds.records_left,
         "daily": round(daily),

@@ -12,8 +12,6 @@ from dataunion.conf import Conf
 from dataunion.state import PartnerState
 from partners.base import SignerReading
 
-COIN, GWEI = 10**18, 10**9  # in wei
-
 
 class Rule(StrEnum):
     """What is looked at."""
@@ -133,11 +131,10 @@ def _say_late(partner: PartnerReading, now: datetime, limits: Conf) -> str:
 def _say_funds(name: str, signer: SignerReading | None, limits: Conf) -> str | None:
     if signer is None:
         return None
-    coins = signer.balance_wei / COIN
-    if coins >= limits.alert_signer_coins:
+    if signer.balance >= limits.alert_signer_coins:
         return ""
-    price = signer.gas_price_wei / GWEI
-    return f"{name}'s signer {signer.address} holds {coins:.4f} of the chain's coin; gas costs {price:.2f} gwei."
+    holds = f"{name}'s signer {signer.address} holds {signer.balance:.4f} of the chain's coin"
+    return f"{holds}; gas costs {signer.price_gwei:.2f} gwei."
 
 
 def _judge_clock(ticked_at: datetime | None, now: datetime, limits: Conf) -> Verdict:

@@ -21,10 +21,9 @@ from partners.base import (
 from partners.errors import MisconfiguredError, PartnerError
 from partners.http import HttpClient
 from partners.requirements import Option
-from partners.vana import explorer
+from partners.vana import explorer, funds
 from partners.vana.checks import check
 from partners.vana.client import VanaClient
-from partners.vana.funds import look_at_funds
 from partners.vana.options import OPTIONS, Settings, find_lack, parse
 from partners.vana.proof import ProofRequest, TeeRun
 from partners.vana.rebroadcast import look_at_signer
@@ -119,12 +118,11 @@ class VanaPartner(Partner):
 
     def read_signer(self) -> SignerReading:
         """Ask the node for the signer's balance and the price of gas."""
-        balance, price = self.client.balance_and_price(self._address)
-        return SignerReading(address=self._address, balance_wei=balance, gas_price_wei=price)
+        return funds.read_signer(self.client, self._address)
 
     def look_at_funds(self) -> Funds:
-        """Ask the chain for the signer's balance and today's price."""
-        return look_at_funds(self.client, self.settings)
+        """Ask also what a registration costs today."""
+        return funds.look_at_funds(self.client, self.settings)
 
     # the steps
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from dataunion import roster, vault
 from dataunion.models import Partner
-from partners.base import Funds
+from partners.base import Funds, SignerReading
 from partners.breaker import Breaker
 from partners.errors import MisconfiguredError
 from partners.sandbox.receiver import ReceiverServer, start_receiver
@@ -168,9 +168,8 @@ class SigningPartner(FakePartner):
     """A partner whose signer has little left."""
 
     def look_at_funds(self) -> Funds:
-        return Funds(
-            address="0x" + "ab" * 20, balance=1.0, per_record=0.1, price_gwei=50.0, max_price_gwei=20.0, warn_days=7.0
-        )
+        signer = SignerReading(address="0x" + "ab" * 20, balance=1.0, price_gwei=50.0)
+        return Funds(signer=signer, per_record=0.1, max_price_gwei=20.0, warn_days=7.0)
 
 
 def test_the_signers_panel_tells_how_long_its_balance_lasts_and_warns(viewer: Client) -> None:

@@ -171,7 +171,7 @@ def test_a_signer_that_runs_out_is_noticed_and_an_unknown_one_stays_as_it_is(
         def read_signer(self) -> SignerReading:
             if self.name == "akave":
                 raise ValueError("a bug of the adapter's")
-            return SignerReading(address="0xabc", balance_wei=1, gas_price_wei=1)
+            return SignerReading(address="0xabc", balance=1e-18, price_gwei=1e-9)
 
     monkeypatch.setattr("partners.testing.Poor", Poor, raising=False)
     set_partner("vana", adapter="partners.testing.Poor")

@@ -141,7 +141,7 @@ def test_a_clock_that_stands_is_told(ticked_at: datetime | None, expected: str) 
 
 
 def test_a_signer_that_holds_too_little_is_told() -> None:
-    poor = SignerReading(address="0xabc", balance_wei=99 * 10**15, gas_price_wei=1_500_000_000)
+    poor = SignerReading(address="0xabc", balance=0.099, price_gwei=1.5)
 
     told = of_partner(Rule.FUNDS, signer=poor)
 
@@ -149,7 +149,7 @@ def test_a_signer_that_holds_too_little_is_told() -> None:
 
 
 def test_a_signer_that_holds_enough_is_not_told() -> None:
-    rich = SignerReading(address="0xabc", balance_wei=10**17, gas_price_wei=1)
+    rich = SignerReading(address="0xabc", balance=0.1, price_gwei=1e-9)
 
     assert of_partner(Rule.FUNDS, signer=rich) == ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from partners.base import Funds
+from partners.base import Funds, SignerReading
 from tests.partners.vana.world import World
 
 
@@ -14,12 +14,11 @@ def test_a_registration_is_weighed_at_todays_price(world: World) -> None:
     funds = partner.look_at_funds()
 
     head = partner.client.head()
-    assert funds.address == partner.signer
-    assert funds.balance == partner.client.balance_wei(partner.signer) / 10**18
-    assert funds.price_gwei > head.base_fee_wei / 10**9
-    assert 100_000 < funds.per_record * 10**9 / funds.price_gwei < 1_500_000  # gas
+    assert funds.signer == partner.read_signer()
+    assert funds.signer.price_gwei > head.base_fee_wei / 10**9
+    assert 100_000 < funds.per_record * 10**9 / funds.signer.price_gwei < 1_500_000  # gas
     assert (funds.max_price_gwei, funds.warn_days, funds.is_too_dear) == (40.0, 3.0, False)
-    assert funds.records_left == int(funds.balance / funds.per_record)
+    assert funds.records_left == int(funds.signer.balance / funds.per_record)
 
 
 def test_each_transaction_of_a_record_is_counted_and_the_tees_fee(world: World) -> None:
@@ -36,6 +35,6 @@ def test_a_price_above_the_cap_is_told(world: World) -> None:
 
 @pytest.mark.parametrize(("balance", "per_record", "left"), [(1.0, 0.3, 3), (0.0, 0.3, 0), (1.0, 0.0, 0)])
 def test_records_left_are_whole_ones(balance: float, per_record: float, left: int) -> None:
-    prices = {"price_gwei": 1.0, "max_price_gwei": 2.0, "warn_days": 7.0}
+    signer = SignerReading(address="0x0", balance=balance, price_gwei=1.0)
 
-    assert Funds(address="0x0", balance=balance, per_record=per_record, **prices).records_left == left
+    assert Funds(signer=signer, per_record=per_record, max_price_gwei=2.0, warn_days=7.0).records_left == left
