@@ -109,13 +109,6 @@ class PolicyAdmin(StaffAdmin):
         """Store the policy with its next hour."""
         policies.store(obj, by=name_of(request), now=db_now())
 
-    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
-        """Say what was changed, before and after."""
-        if add:
-            return f"Added: {form.instance}, {'on' if form.instance.is_on else 'off'}"
-        changes = [f"{name}: {form.initial[name]} → {form.cleaned_data[name]}" for name in form.changed_data]
-        return "Changed " + ("; ".join(changes) or "nothing")
-
     @admin.display(description="what")
     def what(self, policy: RetryPolicy) -> str:
         """Show the policy in words."""

@@ -67,6 +67,7 @@ MAY = {
     "dataunion_syncjob_retry": (OPERATOR, OPERATOR),
     "dataunion_syncjob_export": (NOBODY, VIEWER),
     "dataunion_dataunion_export": (NOBODY, VIEWER),
+    "dataunion_syncattempt_export": (NOBODY, VIEWER),
     "dataunion_dataunion_person": (VIEWER, VIEWER),
     "dataunion_dataunion_person_export": (NOBODY, OPERATOR),
     "dataunion_syncjob_retry_matching": (OPERATOR, OPERATOR),
