@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from eth_keys import keys
 from eth_utils import to_checksum_address
@@ -80,13 +80,28 @@ class Wiring:
     balance: int = 1_000_000 * ONE
 
 
-class Admin:
-    """Sends transactions of the admin and mines them at once."""
+class Deployed(Protocol):
+    """What is asked of a mined transaction; evm.Mined has it."""
 
-    def __init__(self, node: Node, private_key: str) -> None:
-        self._node = node
-        self._key = _key(private_key)
-        self._sender = self._key.public_key.to_canonical_address()
+    @property
+    def status(self) -> int:
+        """Return 1 for one that succeeded."""
+        ...
+
+    @property
+    def created(self) -> bytes | None:
+        """Return the address of the contract that it made."""
+        ...
+
+
+Send = Callable[[bytes, bytes], Deployed]  # to (empty: a creation), data
+
+
+class Admin:
+    """Deploys and calls the doubles as the admin, through `send`, which waits until its transaction is mined."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
         self._compiled = load()
         self._deployed: dict[str, tuple[str, str]] = {}  # what -> (contract, address)
 
@@ -110,25 +125,38 @@ class Admin:
         if not self._send(bytes.fromhex(address[2:]), data).status:
             raise ValueError(f"{contract}.{function} reverted")
 
-    def _send(self, to: bytes, data: bytes) -> Any:
-        with self._node.lock:
-            unsigned = self._node.evm.unsigned(
-                nonce=self._node.pool.pending_nonce(self._sender, self._node.nonce(self._sender)),
-                max_fee=2 * self._node.head.header.base_fee_per_gas + TIP_WEI,
+
+def _sender(node: Node, private_key: str) -> Send:
+    """Return what sends transactions of this key, each in a block of its own."""
+    key = _key(private_key)
+    sender = key.public_key.to_canonical_address()
+
+    def send(to: bytes, data: bytes) -> Deployed:
+        with node.lock:
+            unsigned = node.evm.unsigned(
+                nonce=node.pool.pending_nonce(sender, node.nonce(sender)),
+                max_fee=2 * node.head.header.base_fee_per_gas + TIP_WEI,
                 tip=TIP_WEI,
                 gas=GAS,
                 to=to,
                 data=data,
             )
-            tx = self._node.read_tx(unsigned.as_signed_transaction(self._key).encode())
-            self._node.submit(tx)
-            self._node.mine(first=[tx.hash])
-            return self._node.head.mined[0]
+            tx = node.read_tx(unsigned.as_signed_transaction(key).encode())
+            node.submit(tx)
+            node.mine(first=[tx.hash])
+            return node.head.mined[0]
+
+    return send
 
 
 def deploy(node: Node, wiring: Wiring, rpc_url: str) -> tuple[Admin, Addresses]:
     """Deploy and wire everything; the accounts of `wiring.keys` hold money already (see `start_chain`)."""
-    admin = Admin(node, wiring.keys["admin"])
+    admin = Admin(_sender(node, wiring.keys["admin"]))
+    return admin, wire(admin, wiring, chain_id=node.chain_id, rpc_url=rpc_url)
+
+
+def wire(admin: Admin, wiring: Wiring, *, chain_id: int, rpc_url: str) -> Addresses:
+    """Deploy and wire everything on any chain."""
     registry = admin.deploy("registry")
     tee_pool = admin.deploy("tee_pool", registry, wiring.cancel_delay_s)
     dlp = admin.deploy("dlp", registry, tee_pool, "Sandbox DLP", wiring.dlp_id, wiring.file_reward_factor)
@@ -147,13 +175,13 @@ def deploy(node: Node, wiring: Wiring, rpc_url: str) -> tuple[Admin, Addresses]:
         "refiner_registry", "addRefinerWithSchemaId", wiring.dlp_id, "sandbox", 1, wiring.refinement_instruction
     )
     admin.transact("refiner_registry", "addRefinementService", wiring.dlp_id, key_address(wiring.keys["refiner"]))
-    return admin, Addresses(
+    return Addresses(
         registry=registry,
         tee_pool=tee_pool,
         dlp=dlp,
         refiner_registry=refiner_registry,
         dlp_id=wiring.dlp_id,
         refiner_id=1,
-        chain_id=node.chain_id,
+        chain_id=chain_id,
         rpc_url=rpc_url,
     )
