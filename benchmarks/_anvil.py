@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eth_utils import to_checksum_address
 
 from demo.processes import free_port
 from partners.errors import PartnerError
 from partners.http import HttpClient
-from partners.sandbox.chain.deploy import GAS, Admin, Addresses, Deployed, Wiring, key_address, wire
+from partners.sandbox.chain.deploy import GAS, Addresses, Admin, Deployed, Wiring, key_address, wire
 from partners.vana.rpc import Rpc
 from partners.vana.signature import sign_transaction
 
@@ -25,6 +25,7 @@ FEES = {"maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9}
 REMEDY = "Anvil is not installed here: npm ci --prefix benchmarks"
 _HERE = Path(__file__).parent
 _STARTS_S = 20.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,26 @@ def _find_binary() -> str:
 
 
 def _await(rpc: Rpc, process: subprocess.Popen[bytes]) -> None:
-    give_up_at = time.monotonic() + _STARTS_S
-    while True:
+    def answers() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError("Anvil ended at its start")
         try:
-            rpc.call("eth_chainId")
-            return
+            return bool(rpc.call("eth_chainId"))
         except PartnerError:
-            if process.poll() is not None or time.monotonic() > give_up_at:
-                raise RuntimeError("Anvil did not start") from None
-            time.sleep(0.05)
+            return False
+
+    _until(answers)
+
+
+def _until(look: Callable[[], T]) -> T:
+    """Look until there is something; return it. Raises RuntimeError where there is nothing in time."""
+    give_up_at = time.monotonic() + _STARTS_S
+    while time.monotonic() < give_up_at:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise RuntimeError("Anvil took too long to start")
 
 
 def _make_admin(rpc: Rpc, wiring: Wiring) -> Admin:
@@ -96,7 +108,7 @@ def _make_admin(rpc: Rpc, wiring: Wiring) -> Admin:
         call = {"to": to_checksum_address(to) if to else "", "data": "0x" + data.hex(), "value": 0, "gas": GAS}
         signed = sign_transaction(key, {"chainId": CHAIN_ID, "nonce": nonce, **call, **FEES})
         rpc.call("eth_sendRawTransaction", "0x" + signed.raw.hex())
-        receipt = rpc.call("eth_getTransactionReceipt", signed.tx_hash)
+        receipt = _until(lambda: rpc.call("eth_getTransactionReceipt", signed.tx_hash))
         made = receipt["contractAddress"]
         return _Receipt(status=int(receipt["status"], 16), created=bytes.fromhex(made[2:]) if made else None)
 

@@ -1,4 +1,4 @@
-"""The world in which the Vana benchmarks measure: a chain of one-second blocks, and production's processes beside it."""
+"""The world in which the Vana benchmarks measure: a chain of one-second blocks, and production's processes."""
 
 from __future__ import annotations
 

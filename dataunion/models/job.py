@@ -12,7 +12,7 @@ from dataunion.causes import LONGEST
 from dataunion.conf import conf
 from dataunion.models._fields import Key
 from dataunion.models.record import DataUnion
-from dataunion.state import CLAIMABLE, FAILING, LIVE, DataType, Status
+from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, DataType, Status
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # lease_until of a job that nobody holds
 
@@ -38,6 +38,14 @@ class SyncJobQuerySet(models.QuerySet["SyncJob"]):
         return self.filter(partner=partner, status__in=CLAIMABLE, lease_until__lte=NEVER, due_at__lte=now).order_by(
             "priority", "due_at"
         )
+
+    def next_due(self, partner: str, now: datetime, until: datetime) -> datetime | None:
+        """Return when the partner's next job becomes due after `now`; None where that is after `until`."""
+        coming = self.filter(partner=partner, status__in=CLAIMABLE, priority__in=(LIVE, BULK))
+        found: datetime | None = coming.filter(due_at__gt=now, due_at__lte=until).aggregate(next=models.Min("due_at"))[
+            "next"
+        ]
+        return found
 
     def expired(self, now: datetime, *, limit: int) -> list[SyncJob]:
         """Return jobs that somebody took into hand and left there.

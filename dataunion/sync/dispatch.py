@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +22,7 @@ PUSH = "dataunion.push"
 log = logging.getLogger(__name__)
 _sender = ThreadPoolExecutor(1, thread_name_prefix="nudge")
 _waiting: set[tuple[str, str]] = set()
+_later: dict[tuple[str, str], tuple[float, threading.Timer]] = {}  # until when each waits
 _lock = threading.Lock()
 
 
@@ -31,6 +33,29 @@ def nudge(partners: Iterable[tuple[str, str]], *, times: int = 1) -> None:
     """
     wanted = set(partners)
     transaction.on_commit(lambda: _enqueue(wanted, times))
+
+
+def nudge_later(partner: str, queue: str, after_s: float) -> None:
+    """Tell workers after a while. The earliest of a partner's is enough, since whoever comes looks what is next.
+
+    A process that ends before loses it, and the next tick nudges.
+    """
+    at, timer = time.monotonic() + after_s, threading.Timer(after_s, _send_later, (partner, queue))
+    timer.daemon = True
+    with _lock:
+        waits_until, earlier = _later.get((partner, queue), (at, None))
+        if waits_until < at:
+            return
+        if earlier:
+            earlier.cancel()
+        _later[partner, queue] = (at, timer)
+    timer.start()
+
+
+def _send_later(partner: str, queue: str) -> None:
+    with _lock:
+        _later.pop((partner, queue), None)
+    _enqueue({(partner, queue)}, 1)
 
 
 def _enqueue(wanted: set[tuple[str, str]], times: int) -> None:

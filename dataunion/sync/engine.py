@@ -6,7 +6,7 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import Error, connection
 
@@ -16,6 +16,7 @@ from dataunion.conf import conf
 from dataunion.models import Partner, SyncJob
 from dataunion.sync.chunk import Chunk
 from dataunion.sync.decisions import is_limit, peace_s
+from dataunion.sync.dispatch import nudge_later
 from partners.base import Partner as Adapter
 from partners.errors import MisconfiguredError, PartnerError, TransientError
 
@@ -40,12 +41,22 @@ def push(name: str) -> int:
         while time.monotonic() < stop_at:
             if signer and not _look_at_signer(row, adapter, signer):
                 break
-            newcomers = signer.room_for_newcomers() if signer else None
+            newcomers, asked_at = signer.room_for_newcomers() if signer else None, db_now()
             jobs = claims.claim(name, limit=conf().sync_chunk, newcomers=newcomers)
             taken += len(jobs)
-            if not jobs or not _run(row, adapter, jobs, threads, signer):
+            if not jobs:
+                _come_back(row, asked_at)
+                break
+            if not _run(row, adapter, jobs, threads, signer):
                 break
     return taken
+
+
+def _come_back(row: Partner, now: datetime) -> None:
+    """Have a worker come again when the next job becomes due, if that is before the next tick."""
+    due_at = SyncJob.objects.next_due(row.name, now, now + timedelta(seconds=conf().sync_tick_s))
+    if due_at:
+        nudge_later(row.name, roster.queue(row), (due_at - now).total_seconds())
 
 
 def _run(
