@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,7 @@ from partners.errors import MisconfiguredError, NotReady
 log = logging.getLogger(__name__)
 
 _RACES = 20
+_LOOK_S = 1.0  # between two looks whether the lease is still ours, while many are signed; far less than it lasts
 _FOREVER_S = float("inf")  # waiting for one's turn is no failure, however long
 
 
@@ -39,6 +41,8 @@ class SignerLease:
     max_unmined: int
     view: SignerView
     turned_away: set[str] = field(default_factory=set)  # records that wait for room; it is kept for them
+    _last: int | None = None  # the book's highest nonce; None while it must be read
+    _unmined: int | None = None
 
     def renew(self, now: datetime) -> bool:
         """Prolong; False when it was lost."""
@@ -51,8 +55,24 @@ class SignerLease:
 
     def room(self) -> int:
         """Return how many transactions more may be signed now."""
-        unmined: int = _open_rows(self.row, self.view.mined).count()
-        return self.max_unmined - unmined
+        if self._unmined is None:
+            self._unmined = int(_open_rows(self.row, self.view.mined).count())
+        return self.max_unmined - self._unmined
+
+    def next_nonce(self) -> int:
+        """Return the nonce that neither the book nor the node knows."""
+        if self._last is None:
+            last = _open_rows(self.row, 0).aggregate(last=Max("nonce"))["last"]
+            self._last = -1 if last is None else last
+        return max(self.view.pending, self._last + 1)
+
+    def is_written(self, nonce: int) -> None:
+        """Count one more row of the book, which only the lease's holder writes."""
+        self._last, self._unmined = nonce, None if self._unmined is None else self._unmined + 1
+
+    def read_again(self) -> None:
+        """Trust nothing that was read of the book: somebody else wrote in it, or the chain went on."""
+        self._last = self._unmined = None
 
     def room_for_newcomers(self) -> int:
         """Return for how many records there is room that never began, beside those that were turned away."""
@@ -76,6 +96,7 @@ class SignerLease:
     def note(self, view: SignerView) -> None:
         """Remember what the chain says now, and keep what is to be sent instead of what a node refuses."""
         self.view = view
+        self.read_again()
         Signer.objects.filter(pk=self.row.pk).update(mined=view.mined, pending=view.pending)
         for signed in view.instead:
             if self.renew(db_now()):
@@ -106,7 +127,7 @@ def _signed(tx: ChainTx, index: int) -> SignedTx:
     """Return one of a row's signatures; only the newest one's bytes are kept."""
     newest = index == len(tx.hashes) - 1
     raw = vault.open_sealed(bytes(tx.raw), "chaintxs", tx.record, tx.partner) if newest else b""
-    return SignedTx(nonce=tx.nonce, tx_hash=tx.hashes[index], raw=raw)
+    return SignedTx(nonce=tx.nonce, tx_hash=tx.hashes[index], raw=raw, earlier=tuple(tx.hashes[:index]))
 
 
 def _put(tx: ChainTx, signed: SignedTx) -> None:
@@ -126,33 +147,42 @@ class DbLedger:
     def __init__(self, lease: SignerLease) -> None:
         self._lease = lease
         self._signer = lease.row
+        self._looked_at: float | None = None
 
     def sign(self, item: Item, step: str, generation: int, build: Callable[[int], SignedTx]) -> SignedTx:
-        """Return the stored transaction of (record, step, generation), or sign one at the next free nonce."""
+        """Return the stored transaction of (record, step, generation), or sign one at the next free nonce.
+
+        A row is looked for only where it may be there: no room for another, or its place is taken.
+        """
         for _ in range(_RACES):
-            row = self._rows(item, step).filter(generation=generation).first()
+            signed = self._sign_first(item, step, generation, build) if self._lease.room() > 0 else None
+            row = None if signed else self._rows(item, step).filter(generation=generation).first()
             if row is not None:
-                return _signed(row, len(row.hashes) - 1)
-            self._check_room(item)
-            signed = build(self._next_nonce())
-            if self._insert(item, step, generation, signed):
+                signed = _signed(row, len(row.hashes) - 1)
+            if signed:
+                self._lease.turned_away.discard(item.record_id)
                 return signed
+            self._demand_room(item)
         raise NotReady("Another worker signs with this key; trying again.", after_s=1.0, at_most_s=_FOREVER_S)
 
-    def _check_room(self, item: Item) -> None:
-        self._lease.turned_away.discard(item.record_id)
+    def _demand_room(self, item: Item) -> None:
         if self._lease.room() < 1:
             self._lease.turned_away.add(item.record_id)
             why = "The signer has as many transactions on their way as is allowed."
             raise NotReady(why, after_s=2.0, at_most_s=_FOREVER_S)
 
-    def _next_nonce(self) -> int:
-        rows = ChainTx.objects.filter(chain_id=self._signer.chain_id, signer=self._signer.address)
-        last = rows.aggregate(last=Max("nonce"))["last"]
-        return max(self._lease.view.pending, -1 if last is None else last + 1)
+    def _sign_first(self, item: Item, step: str, generation: int, build: Callable[[int], SignedTx]) -> SignedTx | None:
+        """Sign at the next nonce; None where that nonce, or the place of this transaction, is taken."""
+        signed = build(self._lease.next_nonce())
+        if self._looked_at is None or time.monotonic() - self._looked_at > _LOOK_S:
+            self._keep_lease()
+        if self._insert(item, step, generation, signed):
+            self._lease.is_written(signed.nonce)
+            return signed
+        self._lease.read_again()
+        return None
 
     def _insert(self, item: Item, step: str, generation: int, signed: SignedTx) -> bool:
-        self._keep_lease()
         try:
             with transaction.atomic():
                 ChainTx.objects.create(
@@ -173,6 +203,7 @@ class DbLedger:
     def _keep_lease(self) -> None:
         if not self._lease.renew(db_now()):
             raise NotReady("The signer's lease went to another worker.", after_s=1.0, at_most_s=_FOREVER_S)
+        self._looked_at = time.monotonic()
 
     def find(self, item: Item, step: str) -> Sequence[SignedTx]:
         """Return every transaction signed for this record and step, oldest first."""
@@ -186,7 +217,7 @@ class DbLedger:
         if signed.tx_hash not in row.hashes:
             self._keep_lease()
             _put(row, signed)
-        return signed
+        return replace(signed, earlier=tuple(one for one in row.hashes if one != signed.tx_hash))
 
     def _rows(self, item: Item, step: str) -> Any:
         return ChainTx.objects.filter(record=UUID(item.record_id), partner=item.partner, step=step)

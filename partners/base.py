@@ -102,11 +102,15 @@ class Funds:
 
 @dataclass(frozen=True, kw_only=True)
 class SignedTx:
-    """A signed transaction: `raw` is what is broadcast, `tx_hash` is 0x + 64 hex."""
+    """A signed transaction: `raw` is what is broadcast, `tx_hash` is 0x + 64 hex.
+
+    `earlier`: the hashes of what was signed at this nonce before, oldest first, where the book gave it.
+    """
 
     nonce: int
     tx_hash: str
     raw: bytes
+    earlier: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

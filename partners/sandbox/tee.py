@@ -17,7 +17,7 @@ from werkzeug.wrappers import Request, Response
 from partners.sandbox import wire
 from partners.sandbox.control import Entry, Hangup, Server, json_response
 from partners.sandbox.onchain import Onchain
-from partners.sandbox.work import WorkError, WorkSandbox, read_fields
+from partners.sandbox.work import THREADS, WorkError, WorkSandbox, read_fields
 from partners.vana.encoding import EciesError, ecies_decrypt, ecies_encrypt, parse_public_key
 
 ONE = 10**18
@@ -46,8 +46,8 @@ class Tee(WorkSandbox):
         | wire.KINDS
     )
 
-    def __init__(self, *, rpc_url: str, addresses: Mapping[str, Any], private_key: str) -> None:
-        super().__init__()
+    def __init__(self, *, rpc_url: str, addresses: Mapping[str, Any], private_key: str, threads: int = THREADS) -> None:
+        super().__init__(threads)
         self._dlp_id = int(addresses["dlp_id"])
         self.chain = Onchain(rpc_url=rpc_url, private_key=private_key, addresses=addresses, stopping=self.stopping)
 
@@ -133,10 +133,16 @@ class Tee(WorkSandbox):
 
 
 def start_tee(
-    *, rpc_url: str, addresses: Mapping[str, Any], private_key: str, port: int = 0, join_pool: bool = False
+    *,
+    rpc_url: str,
+    addresses: Mapping[str, Any],
+    private_key: str,
+    port: int = 0,
+    join_pool: bool = False,
+    threads: int = THREADS,
 ) -> Server:
     """Start a TEE on 127.0.0.1; port 0 takes a free one. With `join_pool` the chain's admin adds it to the pool."""
-    tee = Tee(rpc_url=rpc_url, addresses=addresses, private_key=private_key)
+    tee = Tee(rpc_url=rpc_url, addresses=addresses, private_key=private_key, threads=threads)
     server = Server(tee, port)
     if join_pool:
         tee.chain.rpc("sandbox_transact", "tee_pool", "addTee", [tee.chain.address, server.url, tee.chain.public_key])

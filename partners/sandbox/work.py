@@ -15,6 +15,7 @@ from partners.sandbox.control import Sandbox, ask
 from partners.sandbox.onchain import OnchainError
 
 FETCH_S, TRIES, PAUSE_S = 10.0, 10, 0.2
+THREADS = 4  # each does one job at a time, and waits until its transaction is mined
 State = dict[str, Any]
 
 
@@ -29,9 +30,9 @@ class WorkError(Exception):
 class WorkSandbox(Sandbox):
     """A sandbox server that answers at once and works in threads; `GET /_sandbox/jobs` shows how far it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = THREADS) -> None:
         super().__init__()
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="sandbox-work")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sandbox-work")
         self._lock = threading.Lock()
         self._jobs: dict[str, State] = {}
 

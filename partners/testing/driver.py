@@ -146,5 +146,5 @@ class MemoryLedger:
     def replace(self, item: Item, step: str, generation: int, build: Callable[[int], SignedTx]) -> SignedTx:
         """Sign again at the nonce of (record, step, generation)."""
         rows = self._rows[item.record_id, step, generation]
-        rows.append(build(rows[0].nonce))
+        rows.append(replace(build(rows[0].nonce), earlier=tuple(tx.tx_hash for tx in rows)))
         return rows[-1]

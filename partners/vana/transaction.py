@@ -10,7 +10,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from partners.base import PUSH, Item, Ledger, Rewind, Saved, SignedTx, StepResult
@@ -170,7 +170,7 @@ class Transaction:
             return {}  # nothing to be done, or signed already
         place = f"{self.purpose.name}:{hashlib.sha256(item.saved['url'].encode()).hexdigest()[:8]}"
         signed = self._replace(item, tx, place, ledger) if "again" in tx else self._first(item, tx, place, ledger)
-        hashes = [known.tx_hash for known in ledger.find(item, place) if known.nonce == signed.nonce]
+        hashes = [*signed.earlier, signed.tx_hash]
         kept = {name: value for name, value in tx.items() if name != "again"}
         return {self.tx_key: {**kept, "nonce": signed.nonce, "raw": signed.raw.hex(), "hashes": hashes}}
 
@@ -180,8 +180,9 @@ class Transaction:
     def _replace(self, item: Item, tx: dict[str, Any], place: str, ledger: Ledger) -> SignedTx:
         """Sign again at the same nonce, once: after a crash the same bytes are already on file."""
         built = self._build(tx, tx["nonce"])
-        if built.tx_hash in [known.tx_hash for known in ledger.find(item, place)]:
-            return built
+        known = [one for one in ledger.find(item, place) if one.tx_hash == built.tx_hash]
+        if known:
+            return replace(built, earlier=known[0].earlier)
         return ledger.replace(item, place, tx["generation"], lambda nonce: self._build(tx, nonce))
 
     def _build(self, tx: dict[str, Any], nonce: int) -> SignedTx:
