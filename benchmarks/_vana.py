@@ -83,8 +83,13 @@ def _measure(flow: Flow, options: argparse.Namespace) -> Round:
         tee_port = free_port()
         wiring = Wiring(tee_url=f"http://127.0.0.1:{tee_port}")
         chain = held.enter_context(start_anvil(wiring, block_s=BLOCK_S, final_after=options.final_after))
-        told = {"rpc_url": chain.addresses.rpc_url, "addresses": asdict(chain.addresses)}
-        tee = start_tee(**told, private_key=wiring.keys["tee"], port=tee_port, threads=TEE_JOBS)
+        tee = start_tee(
+            rpc_url=chain.addresses.rpc_url,
+            addresses=asdict(chain.addresses),
+            private_key=wiring.keys["tee"],
+            port=tee_port,
+            threads=TEE_JOBS,
+        )
         held.callback(tee.stop)
         env = held.enter_context(new_database(options.database))
         env |= {"DJANGO_SETTINGS_MODULE": "tests.flows.settings", **_partner(chain, wiring, flow)}
@@ -179,12 +184,12 @@ def _judge(chain: Anvil, told: Mapping[str, Any]) -> Round:
 def _tell(chosen: Round, flow: Flow) -> None:
     if chosen.gas < LEAST_GAS:
         raise RuntimeError(f"a registration took {chosen.gas} gas; Vana's own take {LEAST_GAS} and more")
-    steps = [
-        ["handed in", chosen.handed_in_s],
-        ["registered: the last one is mined", chosen.registered_s],
-        [f"synced: {flow.transactions} transactions each, final", chosen.synced_s],
-    ]
-    rows = [[str(name), f"{seconds:.1f}", f"{chosen.records / float(seconds):.1f}"] for name, seconds in steps]
+    steps = {
+        "handed in": chosen.handed_in_s,
+        "registered: the last one is mined": chosen.registered_s,
+        f"synced: {flow.transactions} transactions each, final": chosen.synced_s,
+    }
+    rows = [[name, f"{seconds:.1f}", f"{chosen.records / seconds:.1f}"] for name, seconds in steps.items()]
     tell_table([f"{chosen.records} records", "s", "records/s"], [*rows, ["the old service", "", f"{OLD_PER_S}"]])
     print(f"gas per registration: {chosen.gas}; registrations in the fullest block: {chosen.most_in_a_block}")
     tell_machine()

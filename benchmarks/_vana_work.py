@@ -34,19 +34,17 @@ def path(number: int) -> str:
 def main(argv: Sequence[str]) -> int:
     """Do `prepare`, or `sync N URL SECONDS`."""
     import django
+    from django.core.management import call_command
 
     django.setup()
     act, *rest = argv
-    found = prepare() if act == "prepare" else sync(int(rest[0]), rest[1], float(rest[2]))
+    found: dict[str, object] = {}
+    if act == "prepare":
+        call_command("migrate", verbosity=0)
+    else:
+        found = sync(int(rest[0]), rest[1], float(rest[2]))
     sys.stdout.write(json.dumps(found) + "\n")
     return 0
-
-
-def prepare() -> None:
-    """Make the tables."""
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
 
 
 def sync(number: int, files_url: str, within_s: float) -> dict[str, object]:

@@ -26,6 +26,16 @@ def _loopback_only() -> Iterator[None]:
     socket.socket.connect = real  # type: ignore[method-assign]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_for_later() -> Iterator[None]:
+    """Let no nudge that a test left for later reach the next one."""
+    yield
+    from dataunion.sync import dispatch
+
+    while dispatch._later:
+        dispatch._later.popitem()[1][1].cancel()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only another database can suffer."""
     from django.db import connection

@@ -39,21 +39,31 @@ class Refused(Exception):  # noqa: N818 - an answer, not yet a decision
 
 
 @dataclass(frozen=True, kw_only=True)
-class Action:
-    """A call that changes a contract."""
-
-    to: str
-    data: str
-    value_wei: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Head:
     """The latest block."""
 
     number: int
     timestamp: int
     base_fee_wei: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What simulating a call gave: its gas, the latest block, and the node's suggestion for the tip."""
+
+    gas: int
+    head: Head
+    tip_wei: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """A call that changes a contract; with its estimate where it was simulated already."""
+
+    to: str
+    data: str
+    value_wei: int = 0
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +87,17 @@ class Receipt:
     def events(self, topic: str, *, topics: int) -> list[Log]:
         """Return the logs of one event that have at least so many topics; others, nameless ones too, are skipped."""
         return [log for log in self.logs if log.topics[:1] == (topic,) and len(log.topics) >= topics]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What one look at a node shows of a transaction, by its hashes."""
+
+    height: int  # of the latest block
+    finalized: int  # 0: the node names none
+    used: int  # the payer's nonce
+    receipts: list[Receipt]
+    is_known: bool  # mined or waiting
 
 
 def sensible(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], R]:
@@ -131,20 +152,28 @@ class Chain:
         return int(self._call("eth_getTransactionCount", address, block), 16)
 
     @sensible
-    def watch(self, hashes: Sequence[str]) -> tuple[int, int, list[Receipt]]:
-        """Return the heights of the latest and of the finalized block (0: none), and the receipts that exist."""
-        latest, finalized, *receipts = self.rpc.batch(
+    def watch(self, hashes: Sequence[str]) -> Sight:
+        """Look at a transaction of the payer, in one request."""
+        latest, finalized, used, *found = self.rpc.batch(
             [
                 ("eth_blockNumber", []),
                 ("eth_getBlockByNumber", ["finalized", False]),
+                ("eth_getTransactionCount", [self._payer, "latest"]),
                 *(("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes),
+                *(("eth_getTransactionByHash", [tx_hash]) for tx_hash in hashes),
             ]
         )
-        for answer in (latest, *receipts):
+        for answer in (latest, used, *found):
             if isinstance(answer, RpcError):
                 raise self.rpc.decide(answer)
-        final = fitting(int(finalized["number"], 16)) if isinstance(finalized, dict) else 0
-        return fitting(int(latest, 16)), final, [_receipt(one) for one in receipts if one]
+        receipts, known = found[: len(hashes)], found[len(hashes) :]
+        return Sight(
+            height=fitting(int(latest, 16)),
+            finalized=fitting(int(finalized["number"], 16)) if isinstance(finalized, dict) else 0,
+            used=int(used, 16),
+            receipts=[_receipt(one) for one in receipts if one],
+            is_known=any(known),
+        )
 
     @sensible
     def look_back(self, address: str, block: int, hashes: Sequence[str]) -> tuple[int, list[Receipt]]:
@@ -164,8 +193,8 @@ class Chain:
     # writing
 
     @sensible
-    def estimate(self, sender: str, action: Action) -> tuple[int, Head, int]:
-        """Simulate a call; return (gas, latest block, the node's suggestion for the tip in wei). Raises Refused."""
+    def estimate(self, sender: str, action: Action) -> Estimate:
+        """Simulate a call. Raises Refused."""
         call = _as_call(sender, action)
         gas, block, tip = self.rpc.batch(
             [
@@ -178,7 +207,8 @@ class Chain:
             raise self._refusal(gas, call, "latest")
         if isinstance(block, RpcError):
             raise self.rpc.decide(block)
-        return int(gas, 16), _head(block), GWEI if isinstance(tip, RpcError) else int(tip, 16)
+        tip_wei = GWEI if isinstance(tip, RpcError) else int(tip, 16)
+        return Estimate(gas=int(gas, 16), head=_head(block), tip_wei=tip_wei)
 
     def replay(self, sender: str, action: Action, block: int) -> str:
         """Name the error of a mined call that failed, by calling it again on its block; "" when it cannot be told."""
@@ -191,19 +221,28 @@ class Chain:
 
     def send(self, raw: bytes) -> str:
         """Broadcast; return "sent", "known", "nonce_used", "outbid" or "too_cheap". Raises the other refusals."""
-        try:
-            self.rpc.call("eth_sendRawTransaction", "0x" + raw.hex(), unknown_on_lost=True)
-        except RpcError as error:
-            return self._classify(error)
-        return "sent"
+        return self._outcome(self.rpc.batch([_broadcast(raw)], unknown_on_lost=True)[0])
+
+    @sensible
+    def send_and_look(self, raw: bytes) -> tuple[str, Head]:
+        """Broadcast as `send` does, and return the latest block too: one request."""
+        calls = [_broadcast(raw), ("eth_getBlockByNumber", ["latest", False])]
+        answer, block = self.rpc.batch(calls, unknown_on_lost=True)
+        outcome = self._outcome(answer)
+        if isinstance(block, RpcError):
+            raise self.rpc.decide(block)
+        return outcome, _head(block)
+
+    def _outcome(self, answer: Any) -> str:
+        return self._classify(answer) if isinstance(answer, RpcError) else "sent"
 
     def _classify(self, error: RpcError) -> str:
         for outcome, pattern in SEND_ANSWERS:
             if re.search(pattern, error.text, re.IGNORECASE):
                 return outcome
         if re.search("insufficient funds", error.text, re.IGNORECASE):
-            raise self._poor("send") from None
-        raise self.rpc.decide(error) from None
+            raise self._poor("send")
+        raise self.rpc.decide(error)
 
     def _refusal(self, error: RpcError, call: dict[str, str], block: str) -> Exception:
         if "insufficient funds" in error.text.lower() or "exceeds allowance" in error.text.lower():
@@ -252,6 +291,10 @@ def _head(block: dict[str, Any]) -> Head:
         timestamp=fitting(int(block["timestamp"], 16)),
         base_fee_wei=int(block.get("baseFeePerGas") or "0x0", 16),
     )
+
+
+def _broadcast(raw: bytes) -> Call:
+    return "eth_sendRawTransaction", ["0x" + raw.hex()]
 
 
 def _as_call(sender: str, action: Action) -> dict[str, str]:

@@ -24,7 +24,7 @@ def look_at_funds(client: VanaClient, settings: Settings) -> Funds:
     """Simulate a registration and count it for each transaction that a record takes; it is the largest of them."""
     data = abi.ADD_FILE.encode(_URL, settings.signer, [(client.dlp, _KEY)])
     try:
-        gas, *_ = client.estimate(settings.signer, Action(to=client.registry, data=data))
+        gas = client.estimate(settings.signer, Action(to=client.registry, data=data)).gas
     except Refused as refused:
         message = (
             f"{settings.name}: the registry refuses a trial: {refused.name or 'without a reason'}; test the connection"

@@ -204,5 +204,8 @@ def _rounds(item: Item) -> int:
 
 def is_overdue(client: VanaClient, settings: Settings, job: Job, now: int) -> bool:
     """Say whether a request has waited too long, by the chain's clock, and may be cancelled."""
-    delay_s = max(settings.tee_timeout_s, client.read(client.tee_pool, abi.CANCEL_DELAY))
-    return job.status == SUBMITTED and now > job.added_at_s + delay_s
+    waited_s = now - job.added_at_s
+    if job.status != SUBMITTED or waited_s <= settings.tee_timeout_s:
+        return False
+    delay_s: int = client.read(client.tee_pool, abi.CANCEL_DELAY)
+    return waited_s > delay_s

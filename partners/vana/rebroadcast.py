@@ -47,6 +47,6 @@ def _is_taken(chain: Chain, tx: SignedTx) -> bool:
 def _make_void(chain: Chain, settings: Settings, nonce: int) -> SignedTx | None:
     """Sign a transfer of nothing, unless gas is too dear now."""
     nothing = transfer_nothing(settings.signer)
-    _, head, tip = chain.estimate(settings.signer, Action(to=nothing["to"], data=nothing["data"]))
-    fees = price(head.base_fee_wei, tip, settings.max_fee_wei)
+    found = chain.estimate(settings.signer, Action(to=nothing["to"], data=nothing["data"]))
+    fees = price(found.head.base_fee_wei, found.tip_wei, settings.max_fee_wei)
     return sign_call(settings, nonce, nothing, fees) if fees else None

@@ -178,7 +178,16 @@ class Registration:
         return Verdict(present=True, detail=f"file {file_id} is registered with {keys}")
 
     def read(self, item: Item, receipt: Receipt) -> Saved | None:
-        """Look again, since only the chain's state tells whether every key is there."""
+        """Take the file's id from the receipt, and see on chain that it is as it should be; else look again."""
+        saved = item.saved
+        wanted = {one["account"]: one["key"] for one in saved["permissions"]}
+        for log in receipt.events(abi.FILE_ADDED_V2, topics=3):
+            file_id = int(log.topics[1], 16)
+            file = self.client.file(file_id, list(wanted))
+            if (file.url, file.block, file.keys) == (saved["url"], receipt.block, wanted) and is_same(
+                file.owner, saved["owner"]
+            ):
+                return {"file_id": file_id, "block": file.block, "tx_hash": receipt.tx_hash}
         return None
 
     def refuse(self, refused: Refused) -> PartnerError:

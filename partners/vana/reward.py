@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from partners.base import Item, Saved
 from partners.errors import PartnerError, PermanentError, TransientError
@@ -28,12 +28,12 @@ class Reward:
         saved = item.saved
         action = Action(to=self.client.dlp, data=abi.REQUEST_REWARD.encode(saved["file_id"], saved["proof"]["index"]))
         try:
-            self.client.estimate(self.settings.signer, action)
+            estimate = self.client.estimate(self.settings.signer, action)
         except Refused as refused:
             if refused.name != "FileAlreadyAdded":
                 raise self.refuse(refused) from None
             return {"reward": saved.get("reward", {})}
-        return action
+        return replace(action, estimate=estimate)
 
     def read(self, item: Item, receipt: Receipt) -> Saved | None:
         """Take the amount from the receipt."""

@@ -49,11 +49,11 @@ class Rpc:
         answer = self._post(body, method, unknown_on_lost=unknown_on_lost)
         return self._result(self._object(answer, method), method)
 
-    def batch(self, calls: Sequence[Call]) -> list[Any]:
+    def batch(self, calls: Sequence[Call], *, unknown_on_lost: bool = False) -> list[Any]:
         """Ask several things in one request; the answers in the same order, each an RpcError where the node says no."""
         found: list[Any] = []
         for start in range(0, len(calls), BATCH_SIZE):
-            found += self._batch(calls[start : start + BATCH_SIZE])
+            found += self._batch(calls[start : start + BATCH_SIZE], unknown_on_lost=unknown_on_lost)
         return found
 
     def ask(self, calls: Sequence[Call]) -> list[Any]:
@@ -71,20 +71,20 @@ class Rpc:
             return MisconfiguredError(f"{where}: this node does not know the method; use another rpc_url")
         return TransientError(f"{where}: the node answered {error.text!r}", code=str(error.code or ""))
 
-    def _batch(self, calls: Sequence[Call]) -> list[Any]:
+    def _batch(self, calls: Sequence[Call], *, unknown_on_lost: bool) -> list[Any]:
         if len(calls) == 1:
-            return [self._one(*calls[0])]
+            return [self._one(*calls[0], unknown_on_lost=unknown_on_lost)]
         bodies = [self._body(method, params) for method, params in calls]
         name = calls[0][0]
-        answers = self._post(bodies, name, unknown_on_lost=False).json()
+        answers = self._post(bodies, name, unknown_on_lost=unknown_on_lost).json()
         if not isinstance(answers, list):
             return [self._result(answers if isinstance(answers, dict) else {}, name)] * len(calls)
         by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
         return [self._kept(by_id.get(body["id"], {}), method) for body, (method, _) in zip(bodies, calls, strict=True)]
 
-    def _one(self, method: str, params: list[Any]) -> Any:
+    def _one(self, method: str, params: list[Any], *, unknown_on_lost: bool) -> Any:
         try:
-            return self.call(method, *params)
+            return self.call(method, *params, unknown_on_lost=unknown_on_lost)
         except RpcError as error:
             return error
 

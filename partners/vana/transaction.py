@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from partners.base import PUSH, Item, Ledger, Rewind, Saved, SignedTx, StepResult
 from partners.errors import NotReady, PartnerError, PermanentError, TransientError
-from partners.vana.chain import Action, Head, Receipt, Refused
+from partners.vana.chain import Action, Head, Receipt, Refused, Sight
 from partners.vana.client import VanaClient
 from partners.vana.fees import Fees, price, raise_price
 from partners.vana.options import Settings
@@ -101,14 +101,14 @@ class Transaction:
         if not isinstance(found, Action):
             return {**found, self.tx_key: _between(tx)}
         try:
-            gas, head, tip = self.client.estimate(self.settings.signer, found)
+            estimate = found.estimate or self.client.estimate(self.settings.signer, found)
         except Refused as refused:
             raise self.purpose.refuse(refused) from None
-        fees = price(head.base_fee_wei, tip, self.settings.max_fee_wei)
+        fees = price(estimate.head.base_fee_wei, estimate.tip_wei, self.settings.max_fee_wei)
         if fees is None:
-            raise self._too_dear(head)
+            raise self._too_dear(estimate.head)
         factor = self.settings.gas_factor + tx["reverts"] / 2
-        call = {"to": found.to, "data": found.data, "value": found.value_wei, "gas": int(gas * factor)}
+        call = {"to": found.to, "data": found.data, "value": found.value_wei, "gas": int(estimate.gas * factor)}
         return {self.tx_key: {**_between(tx), **call, "max_fee": fees.max_fee, "tip": fees.tip}}
 
     def sign_many(self, items: Sequence[Item], ledger: Ledger) -> dict[str, StepResult | Exception]:
@@ -128,21 +128,21 @@ class Transaction:
         tx = self._tx(item)
         if "raw" not in tx:
             return {}
-        head = self.client.head()
         if "sent_at" not in tx and self._is_unwanted(item, tx):
-            return self._sign_again({**tx, "void": True}, head)
-        if self._broadcast(tx) == "too_cheap":
+            return self._sign_again({**tx, "void": True}, self.client.head())
+        outcome, head = self._broadcast(tx)
+        if outcome == "too_cheap":
             return self._sign_again(tx, head)
         return {self.tx_key: {**tx, "sent_at": head.number}}
 
-    def _broadcast(self, tx: dict[str, Any]) -> str:
+    def _broadcast(self, tx: dict[str, Any]) -> tuple[str, Head]:
         """Send; a refusal no longer matters where the nonce is used, by what was put instead (rebroadcast.py)."""
         try:
-            return self.client.send(bytes.fromhex(tx["raw"]))
+            return self.client.send_and_look(bytes.fromhex(tx["raw"]))
         except TransientError as error:
             if not error.code or self.client.nonce(self.settings.signer, "latest") <= tx["nonce"]:
                 raise
-            return "nonce_used"
+            return "nonce_used", self.client.head()
 
     def _confirm(self, item: Item) -> StepResult:
         if has_moved(item):
@@ -150,17 +150,17 @@ class Transaction:
         tx = self._tx(item)
         if "raw" not in tx:
             return self._settle(item, tx, 0)
-        height, finalized, receipts = self.client.watch(tx["hashes"])
-        if not receipts:
-            return self._look_for(tx, height)
-        receipt = receipts[0]
-        self._wait_until_deep(receipt.block, height, finalized)
+        seen = self.client.watch(tx["hashes"])
+        if not seen.receipts:
+            return self._look_for(tx, seen)
+        receipt = seen.receipts[0]
+        self._wait_until_deep(receipt.block, seen)
         if not receipt.succeeded:
             return self._reverted(tx, receipt)
         if receipt.to.lower() == self.settings.signer.lower():
             return self._look_again(_next(tx))
         found = self.purpose.read(item, receipt)
-        return self._settle(item, tx, height) if found is None else {**found, self.tx_key: _next(tx)}
+        return self._settle(item, tx, seen.height) if found is None else {**found, self.tx_key: _next(tx)}
 
     # signing
 
@@ -199,28 +199,27 @@ class Transaction:
                 raise self._not_ready("the node does not show yet what is mined")
             return self._look_again(_next(tx) if height else _between(tx))
         if "block" in found and not height:
-            height, finalized, _ = self.client.watch([])
-            self._wait_until_deep(found["block"], height, finalized)
+            self._wait_until_deep(found["block"], self.client.watch([]))
         return {**found, self.tx_key: _next(tx)}
 
-    def _wait_until_deep(self, block: int, height: int, finalized: int) -> None:
-        is_deep = height - block + 1 >= self.settings.confirmations
-        if not (block <= finalized if finalized else is_deep):
+    def _wait_until_deep(self, block: int, seen: Sight) -> None:
+        is_deep = seen.height - block + 1 >= self.settings.confirmations
+        if not (block <= seen.finalized if seen.finalized else is_deep):
             raise self._not_ready(f"block {block} is not final yet")
 
-    def _look_for(self, tx: dict[str, Any], height: int) -> StepResult:
+    def _look_for(self, tx: dict[str, Any], seen: Sight) -> StepResult:
         """Say what a transaction without receipt needs: patience, another broadcast, a higher price, or a new nonce."""
-        deep = max(0, height - self.settings.forget_depth)
-        used, receipts = self.client.look_back(self.settings.signer, deep, tx["hashes"])
-        if used > tx["nonce"] and not receipts:
-            return self._missed(tx)
-        mined = self.client.nonce(self.settings.signer, "latest")
-        if mined > tx["nonce"]:
+        if seen.used > tx["nonce"]:
+            deep = max(0, seen.height - self.settings.forget_depth)
+            used, receipts = self.client.look_back(self.settings.signer, deep, tx["hashes"])
+            if used > tx["nonce"] and not receipts:
+                return self._missed(tx)
             raise self._not_ready("its nonce was used; looking who used it")
-        if not any(self.client.known(tx["hashes"])):
-            if self.client.send(bytes.fromhex(tx["raw"])) == "too_cheap":
-                return self._sign_again(tx, self.client.head())
-        elif mined == tx["nonce"] and height - tx["sent_at"] >= self.settings.stuck_blocks:
+        if not seen.is_known:
+            outcome, head = self.client.send_and_look(bytes.fromhex(tx["raw"]))
+            if outcome == "too_cheap":
+                return self._sign_again(tx, head)
+        elif seen.used == tx["nonce"] and seen.height - tx["sent_at"] >= self.settings.stuck_blocks:
             return self._sign_again(tx, self.client.head())
         raise self._not_ready("the transaction waits to be mined")
 

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from dataunion import ledger, vault
 from dataunion.ledger import DbLedger, SignerLease, take_signer
@@ -37,6 +39,11 @@ def item(number: int = 1) -> Item:
 
 def build(mark: str = "a") -> Callable[[int], SignedTx]:
     return lambda nonce: SignedTx(nonce=nonce, tx_hash=f"0x{mark}{nonce}", raw=f"raw {mark}{nonce}".encode())
+
+
+def is_statement(sql: str) -> bool:
+    """Say whether it is more than a bracket around others."""
+    return not sql.startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"))
 
 
 # --- the lease
@@ -216,6 +223,43 @@ def test_a_race_that_is_lost_again_and_again_ends_in_a_wait() -> None:
         book.sign(item(1), "register", 0, always_lose)
 
     assert ChainTx.objects.filter(record=UUID(int=1)).count() == 0
+
+
+def test_a_transaction_more_costs_one_statement_more() -> None:
+    counts = []
+    for number in (2, 12):
+        book = DbLedger(taken(max_unmined=99))
+        with CaptureQueriesContext(connection) as asked:
+            for n in range(number):
+                book.sign(item(100 * number + n), "register", 0, build())
+        counts.append(len([one for one in asked if is_statement(one["sql"])]))
+        Signer.objects.update(lease_until=NEVER)
+
+    assert counts[1] - counts[0] == 10
+
+
+def test_what_was_signed_is_returned_though_there_is_room_for_another() -> None:
+    book = DbLedger(taken())
+    first = book.sign(item(), "register", 0, build("a"))
+    book.replace(item(), "register", 0, build("b"))
+
+    again = DbLedger(book._lease).sign(item(), "register", 0, build("c"))
+
+    assert (first.earlier, again.tx_hash, again.earlier) == ((), "0xb0", ("0xa0",))
+    assert ChainTx.objects.count() == 1
+
+
+def test_a_lease_that_is_lost_is_noticed_while_many_are_signed() -> None:
+    book = DbLedger(taken())
+    book.sign(item(1), "register", 0, build())
+    Signer.objects.update(lease_token="another")
+    assert book._looked_at is not None
+    book._looked_at -= 2.0
+
+    with pytest.raises(NotReady, match="went to another worker"):
+        book.sign(item(2), "register", 0, build())
+
+    assert ChainTx.objects.count() == 1
 
 
 # --- replacing and finding

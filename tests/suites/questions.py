@@ -20,6 +20,7 @@ RECORDS = 600 if connection.vendor == "mongodb" else 6000  # there no plan depen
 PARTNERS = ("akave", "vana")
 TABLES = {model._meta.db_table for model in (DataUnion, SyncJob, SyncAttempt, RemoteRef)}
 _FAILED_EVERY = 50
+_TICK = timedelta(seconds=5)
 _SOME = uuid7()  # the key of a record in the middle
 _USER, _REF = "user-7", f"0x{7:064x}"
 
@@ -111,6 +112,7 @@ def _page(path: str) -> Callable[[], object]:
 QUESTIONS: Mapping[str, Callable[[], object]] = {
     "due work of a partner": lambda: claims.claim("akave", limit=20),
     "due work, few newcomers": lambda: claims.claim("vana", limit=20, newcomers=3),
+    "when a partner's next work is due": lambda: SyncJob.objects.next_due("vana", db_now(), db_now() + _TICK),
     "failures of a partner": lambda: DataUnion.find_failed_syncs("akave"),
     "failures of a partner and type": lambda: DataUnion.find_failed_syncs("akave", "health"),
     "what a partner's work waits for": lambda: stats.read_waits("akave", db_now()),

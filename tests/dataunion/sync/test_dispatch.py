@@ -10,6 +10,7 @@ from django.db import connection, transaction
 
 from dataunion.sync import dispatch
 from tests.dataunion.sync.nudges import Nudges
+from tests.flows.house import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,6 +46,21 @@ def test_a_nudge_that_no_broker_takes_is_lost_and_told(caplog: pytest.LogCapture
 
     [told] = [r for r in caplog.records if r.message == "nudge.lost"]
     assert (told.partner, told.cause) == ("akave", "OperationalError")
+
+
+def test_a_nudge_for_later_is_sent_then(nudges: Nudges) -> None:
+    dispatch.nudge_later("akave", "sync.fake", 0.01)
+
+    assert eventually(nudges.sent) == [("akave", "sync.fake")]
+
+
+def test_of_nudges_for_later_the_earliest_is_sent_alone(nudges: Nudges) -> None:
+    for after_s in (60.0, 0.05, 70.0):
+        dispatch.nudge_later("akave", "sync.fake", after_s)
+    dispatch.nudge_later("vana", "dataunion", 60.0)
+
+    assert eventually(nudges.sent) == [("akave", "sync.fake")]
+    assert list(dispatch._later) == [("vana", "dataunion")]
 
 
 def test_every_thread_sends_to_the_deployments_broker() -> None:

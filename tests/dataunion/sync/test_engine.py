@@ -11,11 +11,11 @@ from dataunion import claims, roster
 from dataunion.clock import db_now
 from dataunion.models import DataUnion, SyncAttempt, SyncJob
 from dataunion.state import Status
-from dataunion.sync import engine
-from partners.errors import (
-    TransientError,
-)
+from dataunion.sync import dispatch, engine
+from partners.errors import NotReady, TransientError
+from tests.dataunion.sync.nudges import Nudges
 from tests.dataunion.work import ago, hand_in, job_of, make_due, service, set_partner, settings_of
+from tests.flows.house import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,6 +71,27 @@ def test_a_push_stops_when_its_time_is_up() -> None:
 
     with settings_of(sync_push_s=1e-9):
         assert engine.push("akave") == 0
+
+
+def test_a_push_has_a_worker_come_again_when_the_next_job_is_due(nudges: Nudges) -> None:
+    hand_in()
+    service().plan("confirm", NotReady("Not yet.", after_s=0.2))
+    nudges.sent()
+
+    engine.push("akave")
+
+    assert eventually(nudges.sent) == [("akave", "sync.fake")]
+    assert SyncJob.objects.due("akave", db_now()).count() == 1
+
+
+def test_a_push_leaves_to_the_tick_what_is_due_no_earlier(nudges: Nudges) -> None:
+    hand_in()
+    service().plan("confirm", NotReady("Not yet.", after_s=6.0))
+
+    with settings_of(sync_tick_s=5.0):
+        engine.push("akave")
+
+    assert dispatch._later == {}
 
 
 def test_a_push_for_an_unknown_partner_says_which_there_are() -> None:

@@ -11,7 +11,7 @@ from eth_abi import encode
 from partners.errors import MisconfiguredError, TransientError, UnknownOutcome
 from partners.http import HttpClient
 from partners.vana import abi
-from partners.vana.chain import Action, Refused
+from partners.vana.chain import Action, Estimate, Head, Refused, Sight
 from partners.vana.client import VanaClient
 from partners.vana.rpc import Rpc, RpcError
 from tests.partners.vana.node import error, start_node
@@ -138,9 +138,9 @@ def test_a_node_without_tips_gets_one_gwei(node: Make) -> None:
     told = {"eth_estimateGas": {"result": "0x5208"}, "eth_getBlockByNumber": {"result": BLOCK}}
     client = node({**told, "eth_maxPriorityFeePerGas": error("no such method", code=-32601)})
 
-    gas, head, tip = client.estimate(SIGNER, Action(to=HERE, data="0x"))
+    found = client.estimate(SIGNER, Action(to=HERE, data="0x"))
 
-    assert (gas, head.number, head.base_fee_wei, tip) == (21_000, 16, 10**9, 10**9)
+    assert found == Estimate(gas=21_000, head=Head(number=16, timestamp=32, base_fee_wei=10**9), tip_wei=10**9)
 
 
 def test_a_node_without_blocks_is_transient(node: Make) -> None:
@@ -180,7 +180,8 @@ def test_an_answer_of_another_shape_points_at_the_address(node: Make, result: An
 
 
 def test_a_receipt_that_the_node_refuses_is_transient(node: Make) -> None:
-    told = {"eth_blockNumber": {"result": "0x1"}, "eth_getTransactionReceipt": error("index is being built")}
+    told = {name: {"result": "0x1"} for name in ("eth_blockNumber", "eth_getTransactionCount")}
+    told |= {"eth_getTransactionReceipt": error("index is being built")}
 
     with pytest.raises(TransientError, match="index is being built"):
         node(told).watch(["0x12"])
@@ -188,8 +189,11 @@ def test_a_receipt_that_the_node_refuses_is_transient(node: Make) -> None:
 
 def test_a_node_without_finality_has_nothing_final(node: Make) -> None:
     told = {"eth_blockNumber": {"result": "0x9"}, "eth_getBlockByNumber": error("finalized block not found")}
+    told |= {"eth_getTransactionCount": {"result": "0x2"}}
 
-    assert node(told).watch(["0x12"]) == (9, 0, [])
+    seen = node(told).watch(["0x12"])
+
+    assert seen == Sight(height=9, finalized=0, used=2, receipts=[], is_known=False)
 
 
 def test_a_replay_that_succeeds_tells_nothing(node: Make) -> None:
@@ -234,6 +238,7 @@ def test_a_number_beyond_64_bits_is_an_error_of_this_request_only(
     told = {
         "eth_call": {"result": "0x" + answered.hex()},
         "eth_blockNumber": {"result": hex(HUGE)},
+        "eth_getTransactionCount": {"result": "0x0"},
         "eth_getBlockByNumber": {"result": {**BLOCK, "number": hex(HUGE)}},
     }
 

@@ -191,7 +191,7 @@ def test_a_node_that_lags_behind_is_not_taken_at_its_word(world: World) -> None:
 def test_a_node_that_lags_behind_a_mined_registration_gets_no_second_one(world: World) -> None:
     partner, item, _ = sent(world)
     world.node.mine(10)
-    world.arm("rpc_behind", match="eth_call", seconds=20)
+    world.arm("rpc_behind", match="eth_call", times=3, seconds=20, per_subject=3)
 
     early = look(partner, item)
 
