@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,6 @@ from typing import Any, TypeVar
 
 from eth_utils import to_checksum_address
 
-from demo.processes import free_port
 from partners.errors import PartnerError
 from partners.http import HttpClient
 from partners.sandbox.chain.deploy import GAS, Addresses, Admin, Deployed, Wiring, key_address, wire
@@ -42,6 +42,14 @@ class Anvil:
     def mined_at(self, block: str) -> int:
         """Return when a block was mined, in seconds since 1970."""
         return int(self.rpc.call("eth_getBlockByNumber", block, False)["timestamp"], 16)
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextmanager

@@ -14,11 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks._anvil import CHAIN_ID, Anvil, start_anvil
+from benchmarks._anvil import CHAIN_ID, Anvil, free_port, start_anvil
 from benchmarks._processes import answer, begin, new_database
 from benchmarks._report import tell_machine, tell_progress, tell_ratio, tell_table
 from benchmarks._vana_work import payload, record_key
-from demo.processes import free_port
 from partners.akave.encoding import encrypt
 from partners.sandbox.chain.deploy import Wiring
 from partners.sandbox.tee import start_tee
