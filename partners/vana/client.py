@@ -14,7 +14,7 @@ from eth_utils import to_checksum_address
 from partners.errors import TransientError
 from partners.vana import abi
 from partners.vana.chain import Chain, fitting, sensible
-from partners.vana.rpc import Rpc, RpcError
+from partners.vana.rpc import Call, Rpc, RpcError
 
 SUBMITTED, COMPLETED, CANCELED = 1, 2, 3
 PROOFS_A_TIME, PROOFS_AT_MOST = 16, 256
@@ -66,11 +66,7 @@ class VanaClient(Chain):
 
     def read_many(self, reads: Sequence[Read]) -> list[Any]:
         """Read several functions in one request, in order."""
-        calls = [
-            ("eth_call", [{"to": to, "data": function.encode(*arguments)}, "latest"])
-            for to, function, arguments in reads
-        ]
-        answers = self.rpc.batch(calls)
+        answers = self.rpc.batch([_call(read) for read in reads])
         return [self._decode(read, answer) for read, answer in zip(reads, answers, strict=True)]
 
     @sensible
@@ -87,18 +83,25 @@ class VanaClient(Chain):
         held_by = dict(zip(accounts, held, strict=True))
         return File(owner=to_checksum_address(owner), url=url, block=fitting(block), keys=held_by)
 
-    def jobs_of(self, file_id: int) -> list[Job]:
-        """Return the file's proof requests, oldest first."""
-        job_ids = self.read(self.tee_pool, abi.FILE_JOB_IDS, file_id)
-        return self.jobs(job_ids) if job_ids else []
+    def jobs_of(self, file_id: int) -> tuple[list[Job], int]:
+        """Return the file's proof requests, oldest first, and what another one costs in wei."""
+        asked: list[Read] = [(self.tee_pool, abi.FILE_JOB_IDS, (file_id,)), (self.tee_pool, abi.TEE_FEE, ())]
+        job_ids, fee_wei = self.read_many(asked)
+        return (self.jobs(job_ids)[0] if job_ids else []), fee_wei
 
-    def jobs(self, job_ids: Sequence[int]) -> list[Job]:
-        """Return proof requests by their ids."""
-        found = self.read_many([(self.tee_pool, abi.JOBS, (job_id,)) for job_id in job_ids])
-        return [
+    @sensible
+    def jobs(self, job_ids: Sequence[int]) -> tuple[list[Job], int]:
+        """Return proof requests by their ids, and the chain's time in seconds since 1970."""
+        reads: list[Read] = [(self.tee_pool, abi.JOBS, (job_id,)) for job_id in job_ids]
+        block, *answers = self.rpc.batch([("eth_getBlockByNumber", ["latest", False]), *map(_call, reads)])
+        if isinstance(block, RpcError):
+            raise self.rpc.decide(block)
+        found = [self._decode(read, answer) for read, answer in zip(reads, answers, strict=True)]
+        jobs = [
             Job(job_id=job_id, status=status, added_at_s=added, owner=owner, tee=to_checksum_address(tee))
             for job_id, (_, _, status, added, owner, tee) in zip(job_ids, found, strict=True)
         ]
+        return jobs, fitting(int(block["timestamp"], 16))
 
     def proofs(self, file_id: int) -> list[Proof]:
         """Return the file's proofs; anyone may have added some."""
@@ -144,3 +147,8 @@ class VanaClient(Chain):
             message = f"{where} does not answer as the contract should; check the address and the chain"
             raise TransientError(message, code=NOT_THE_CONTRACT) from None
         return values[0] if len(values) == 1 else values
+
+
+def _call(read: Read) -> Call:
+    to, function, arguments = read
+    return "eth_call", [{"to": to, "data": function.encode(*arguments)}, "latest"]

@@ -10,7 +10,7 @@ from partners.errors import MisconfiguredError, NotReady, PartnerError, Permanen
 from partners.http import HttpClient
 from partners.vana import abi
 from partners.vana.chain import LARGEST, Action, Receipt, Refused
-from partners.vana.client import CANCELED, COMPLETED, SUBMITTED, Job, Proof, VanaClient
+from partners.vana.client import CANCELED, COMPLETED, SUBMITTED, Job, Proof, Read, VanaClient
 from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
 from partners.vana.options import Settings
 from partners.vana.registration import PAUSED, Keys, is_same, paused
@@ -33,15 +33,15 @@ class ProofRequest:
 
     def look(self, item: Item) -> Action | Saved:
         """Find our request; ask for one, or cancel the one whose TEE never answered, where there is none alive."""
-        ours = [job for job in self.client.jobs_of(item.saved["file_id"]) if is_same(job.owner, self.settings.signer)]
+        jobs, fee_wei = self.client.jobs_of(item.saved["file_id"])
+        ours = [job for job in jobs if is_same(job.owner, self.settings.signer)]
         done = [job for job in ours if job.status == COMPLETED]
         waiting = [job for job in ours if job.status == SUBMITTED]
         if done:
             return {"job_id": done[0].job_id}
         if not waiting:
-            fee = self.client.read(self.client.tee_pool, abi.TEE_FEE)
             data = abi.REQUEST_PROOF.encode(item.saved["file_id"])
-            return Action(to=self.client.tee_pool, data=data, value_wei=fee)
+            return Action(to=self.client.tee_pool, data=data, value_wei=fee_wei)
         if is_overdue(self.client, self.settings, waiting[0], self.client.head().timestamp):
             return Action(to=self.client.tee_pool, data=abi.CANCEL_JOB.encode(waiting[0].job_id))
         return {"job_id": waiting[0].job_id}
@@ -77,25 +77,26 @@ class TeeRun:
 
     def start(self, item: Item) -> StepResult:
         """Post RunProof to the TEE of our request; the same again does no harm."""
-        job = self.client.jobs([item.saved["job_id"]])[0]
+        [job], now = self.client.jobs([item.saved["job_id"]])
         if job.status == COMPLETED:
             return {}
         if job.status == CANCELED:  # by hand: a person wants another one
             return Rewind(step=AGAIN, changes={"proof_rounds": None})
         if job.status != SUBMITTED:
             raise self._not_ready("the node does not know our request yet")
-        _, url, _, _, _, _, tee_key = self.client.read(self.client.tee_pool, abi.TEES, job.tee)
-        body = self._body(item, job, tee_key)
+        asked: list[Read] = [(self.client.tee_pool, abi.TEES, (job.tee,)), (self.client.dlp, abi.PROOF_INSTRUCTION, ())]
+        (_, url, _, _, _, _, tee_key), instruction = self.client.read_many(asked)
+        body = self._body(item, job, instruction) | self._key_for(tee_key, self.keys.password(item))
         try:
             self._demand_tls(url)
             self.http.request("POST", f"{url.rstrip('/')}/RunProof", json=body, step="run_proof", unknown_on_lost=True)
         except PartnerError as error:
             return self._not_run(item, job, error)
-        return {"asked_at": self.client.head().timestamp}
+        return {"asked_at": now}
 
     def wait(self, item: Item) -> StepResult:
         """Wait for the proof; then keep what it says, and forget the secrets that made it possible."""
-        job = self.client.jobs([item.saved["job_id"]])[0]
+        [job], now = self.client.jobs([item.saved["job_id"]])
         if job.status == COMPLETED:
             try:
                 proof = self._find_ours(item, job)
@@ -110,7 +111,6 @@ class TeeRun:
                 raise PermanentError(message, kind="proof")
             told = {"index": proof.index, "score": str(score), "dlp_id": dlp_id, "url": proof_url}
             return {"proof": told, "ecies": None, "asked_at": None, "proof_rounds": None, "doubts": None}
-        now = self.client.head().timestamp
         if job.status == CANCELED:
             return Rewind(step=AGAIN, changes={"proof_rounds": None})
         if is_overdue(self.client, self.settings, job, now):
@@ -121,7 +121,7 @@ class TeeRun:
             return Rewind(step="run_proof")
         raise self._not_ready("the TEE has not proved the file yet")
 
-    def _body(self, item: Item, job: Job, tee_key: str) -> dict[str, Any]:
+    def _body(self, item: Item, job: Job, instruction: str) -> dict[str, Any]:
         recomputed = [
             {
                 "address": one["account"],
@@ -136,11 +136,10 @@ class TeeRun:
             "job_id": job.job_id,
             "file_id": item.saved["file_id"],
             "nonce": str(int(item.once_id[:12], 16)),
-            "proof_url": self.client.read(self.client.dlp, abi.PROOF_INSTRUCTION),
+            "proof_url": instruction,
             "encryption_seed": SEED,
             "env_vars": {},
             "validate_permissions": recomputed,
-            **self._key_for(tee_key, self.keys.password(item)),
         }
 
     def _key_for(self, tee_key: str, password: str) -> dict[str, str]:

@@ -137,7 +137,7 @@ def test_our_proof_is_found_behind_a_strangers(world: World, requested: Flow) ->
 def test_a_proof_for_another_instruction_is_not_ours(world: World, requested: Flow) -> None:
     partner, ledger, item = requested
     item = world.until(partner, item, "run_proof", ledger, first="run_proof")
-    while world.partner().client.jobs([1])[0].status == 1:
+    while world.partner().client.jobs([1])[0][0].status == 1:
         world.mine()
     world.chain.admin.transact("dlp", "updateProofInstruction", "https://proof.invalid/v2")
 
@@ -161,7 +161,7 @@ def test_a_tee_that_never_proves_is_replaced_and_its_fee_comes_back(world: World
     client = partner.client
     assert back.step == "prepare_request_proof"
     assert (jobs(world), done.saved["job_id"]) == (2, 2)
-    assert [job.status for job in client.jobs([1, 2])] == [3, 2]
+    assert [job.status for job in client.jobs([1, 2])[0]] == [3, 2]
     assert client.balance_wei(world.addresses.tee_pool) == FEE
     assert done.saved["proof"]["index"] == 1
 
@@ -208,7 +208,7 @@ def test_the_fifth_request_without_a_proof_is_told_and_its_tee_asked_once_more(
     [told] = ask(partner, "await_proof", [fifth])
     assert [entry["fault"] for entry in tee.view("log")] == ["proof_never", "proof_never"]
     ask(partner, "await_proof", [fifth])
-    while partner.client.jobs([1])[0].status == 1:
+    while partner.client.jobs([1])[0][0].status == 1:
         world.mine()
     done = world.until(partner, fifth, "await_proof", ledger, first="await_proof")
 
