@@ -31,11 +31,11 @@ C = TypeVar("C", bound="Chain")
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not yet a decision
-    """A contract refused a call; `name` is its Solidity error, or empty."""
+    """A contract refused a call; `name` is its Solidity error or "", `height` the node's latest block or 0."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, height: int = 0) -> None:
         super().__init__(name)
-        self.name = name
+        self.name, self.height = name, height
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +204,7 @@ class Chain:
             ]
         )
         if isinstance(gas, RpcError):
-            raise self._refusal(gas, call, "latest")
+            raise self._refusal(gas, call, 0 if isinstance(block, RpcError) or not block else _head(block).number)
         if isinstance(block, RpcError):
             raise self.rpc.decide(block)
         tip_wei = GWEI if isinstance(tip, RpcError) else int(tip, 16)
@@ -244,13 +244,13 @@ class Chain:
             raise self._poor("send")
         raise self.rpc.decide(error)
 
-    def _refusal(self, error: RpcError, call: dict[str, str], block: str) -> Exception:
+    def _refusal(self, error: RpcError, call: dict[str, str], height: int) -> Exception:
         if "insufficient funds" in error.text.lower() or "exceeds allowance" in error.text.lower():
             return self._poor("estimate")
         if not error.is_revert:
             return self.rpc.decide(error)
-        data = error.data or self._revert_data(call, block)
-        return Refused(abi.error_name(data))
+        data = error.data or self._revert_data(call)
+        return Refused(abi.error_name(data), height)
 
     def _poor(self, step: str) -> MisconfiguredError:
         coins = self.balance_wei(self._payer) / COIN
@@ -260,10 +260,10 @@ class Chain:
             code="funds",
         )
 
-    def _revert_data(self, call: dict[str, str], block: str) -> str:
+    def _revert_data(self, call: dict[str, str]) -> str:
         """Ask again by eth_call, since some nodes leave the data out of an estimate's error."""
         try:
-            self.rpc.call("eth_call", call, block)
+            self.rpc.call("eth_call", call, "latest")
         except RpcError as error:
             return error.data
         return ""

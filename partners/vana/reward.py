@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from partners.base import Item, Saved
-from partners.errors import PartnerError, PermanentError, TransientError
+from partners.errors import NotReady, PartnerError, PermanentError, TransientError
 from partners.vana import abi
 from partners.vana.chain import Action, Receipt, Refused
 from partners.vana.client import VanaClient
@@ -31,9 +31,16 @@ class Reward:
             estimate = self.client.estimate(self.settings.signer, action)
         except Refused as refused:
             if refused.name != "FileAlreadyAdded":
+                self._demand_height(item, refused.height)
                 raise self.refuse(refused) from None
             return {"reward": saved.get("reward", {})}
         return replace(action, estimate=estimate)
+
+    def _demand_height(self, item: Item, height: int) -> None:
+        """Believe no refusal of a node that is behind the one which saw that the call succeeds: it lacks the proof."""
+        if 0 < height < item.saved.get(f"{self.name}_tx", {}).get("seen_at", 0):
+            message = f"{self.settings.name}: reward: the node lags behind another one; asked again"
+            raise NotReady(message, after_s=self.settings.poll_s)
 
     def read(self, item: Item, receipt: Receipt) -> Saved | None:
         """Take the amount from the receipt."""

@@ -60,9 +60,9 @@ class Transaction:
     """The four steps for one purpose.
 
     *Shape* of what is saved under `tx_key`: {"generation": 0, "reverts": 0, "to": "0x…", "data": "0x…", "value": 0,
-    "gas": 600000, "max_fee": 3, "tip": 1, "nonce": 7, "raw": "…", "hashes": ["0x…"], "sent_at": 9}, with "again" where
-    it is to be signed again at its nonce, "void" where it became a transfer of 0, "missed" and "doubts" where looks are
-    counted; between rounds only the first two.
+    "gas": 600000, "max_fee": 3, "tip": 1, "seen_at": 8, "nonce": 7, "raw": "…", "hashes": ["0x…"], "sent_at": 9}, both
+    times as blocks, with "again" where it is to be signed again at its nonce, "void" where it became a transfer of 0,
+    "missed" and "doubts" where looks are counted; between rounds only the first two.
     """
 
     client: VanaClient
@@ -109,7 +109,8 @@ class Transaction:
             raise self._too_dear(estimate.head)
         factor = self.settings.gas_factor + tx["reverts"] / 2
         call = {"to": found.to, "data": found.data, "value": found.value_wei, "gas": int(estimate.gas * factor)}
-        return {self.tx_key: {**_between(tx), **call, "max_fee": fees.max_fee, "tip": fees.tip}}
+        paid = {"max_fee": fees.max_fee, "tip": fees.tip}
+        return {self.tx_key: {**_between(tx), **call, **paid, "seen_at": estimate.head.number}}
 
     def sign_many(self, items: Sequence[Item], ledger: Ledger) -> dict[str, StepResult | Exception]:
         """Sign what was prepared: a new nonce, or the same one where it is to be replaced."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from partners.base import Item
-from partners.errors import PermanentError, TransientError
+from partners.errors import NotReady, PermanentError, TransientError
 from partners.testing import MemoryLedger, ask
 from partners.vana import abi
 from partners.vana.adapter import VanaPartner
@@ -76,6 +76,19 @@ def test_a_proof_that_is_not_the_dlps_is_for_people(world: World, proved: Flow) 
         world.insist(partner, "prepare_reward", replace(item, saved=other))
 
     assert (refused.value.error_class, refused.value.code) == ("proof", "InvalidProof")
+
+
+def test_a_node_that_lags_behind_the_proof_does_not_call_its_reward_off(world: World, proved: Flow) -> None:
+    partner, ledger, item = proved
+    item = world.until(partner, item, "sign_reward", ledger, first="prepare_reward")
+    world.arm("rpc_behind", match="eth_(estimateGas|getBlockByNumber)", times=2, seconds=20)
+
+    [waits] = ask(partner, "send_reward", [item])
+    [sent] = ask(partner, "send_reward", [item])
+
+    assert isinstance(waits, NotReady)
+    assert waits.message == "vana: reward: the node lags behind another one; asked again"
+    assert sent == {"reward_tx": {**item.saved["reward_tx"], "sent_at": world.node.head.number}}
 
 
 def test_a_paused_dlp_is_tried_again(world: World, proved: Flow) -> None:
