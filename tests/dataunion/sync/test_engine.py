@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -13,9 +14,7 @@ from dataunion.models import DataUnion, SyncAttempt, SyncJob
 from dataunion.state import Status
 from dataunion.sync import dispatch, engine
 from partners.errors import NotReady, TransientError
-from tests.dataunion.sync.nudges import Nudges
 from tests.dataunion.work import ago, hand_in, job_of, make_due, service, set_partner, settings_of
-from tests.flows.house import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,18 +72,19 @@ def test_a_push_stops_when_its_time_is_up() -> None:
         assert engine.push("akave") == 0
 
 
-def test_a_push_has_a_worker_come_again_when_the_next_job_is_due(nudges: Nudges) -> None:
+def test_a_push_has_a_worker_come_again_when_the_next_job_is_due() -> None:
     hand_in()
-    service().plan("confirm", NotReady("Not yet.", after_s=0.2))
-    nudges.sent()
+    service().plan("confirm", NotReady("Not yet.", after_s=30.0))
 
-    engine.push("akave")
+    with settings_of(sync_tick_s=60.0):
+        engine.push("akave")
 
-    assert eventually(nudges.sent) == [("akave", "sync.fake")]
-    assert SyncJob.objects.due("akave", db_now()).count() == 1
+    [(at, timer)] = dispatch._later.values()
+    assert timer.args == ("akave", "sync.fake")
+    assert 0 < at - time.monotonic() <= 30.0
 
 
-def test_a_push_leaves_to_the_tick_what_is_due_no_earlier(nudges: Nudges) -> None:
+def test_a_push_leaves_to_the_tick_what_is_due_no_earlier() -> None:
     hand_in()
     service().plan("confirm", NotReady("Not yet.", after_s=6.0))
 
