@@ -17,7 +17,7 @@ from partners.sandbox import wire
 from partners.sandbox.control import Entry, Hangup, Server, json_response
 from partners.sandbox.onchain import Onchain, OnchainError
 from partners.sandbox.work import WorkError, WorkSandbox, read_fields
-from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key, refinement_key
+from partners.vana.encoding import ecies_seal, parse_public_key, refinement_key
 
 FIELDS = {"file_id": int, "refiner_id": int, "encryption_key": str}
 PASSWORD = re.compile(r"0x(?:[0-9a-fA-F]{2}){32,}")
@@ -97,10 +97,7 @@ class Refiner(WorkSandbox):
         if not dlp_key:
             raise WorkError("REFINER_DLP_PUBLIC_KEY_NOT_FOUND", "the DLP has no public key")
         self.open_file(url, password)
-        iv, ephemeral = draw_ecies_secrets(parse_public_key(dlp_key))
-        key = ecies_encrypt(
-            parse_public_key(dlp_key), refinement_key(password).encode(), iv=iv, ephemeral_private_key=ephemeral
-        )
+        key = ecies_seal(parse_public_key(dlp_key), refinement_key(password).encode()).blob
         refined = REFINED.format(refiner_id=refiner_id, file_id=file_id)
         return self.chain.send(
             "registry", "addRefinementWithPermission", file_id, refiner_id, refined, self._query_engine, key

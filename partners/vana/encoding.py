@@ -8,15 +8,16 @@ from __future__ import annotations
 import hmac
 import os
 from hashlib import sha512
+from typing import NamedTuple
 
+from coincurve import PublicKey
 from cryptography.hazmat.primitives import hashes, padding
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-CURVE = ec.SECP256K1()
-IV_BYTES, POINT_BYTES, MAC_BYTES, BLOCK_BITS = 16, 65, 32, 128
+IV_BYTES, SECRET_BYTES, POINT_BYTES, MAC_BYTES, BLOCK_BITS = 16, 32, 65, 32, 128
+POINT_FORMS = (b"\x02", b"\x03", b"\x04")
 HEAD_BYTES = IV_BYTES + POINT_BYTES
 
 
@@ -28,18 +29,28 @@ class EciesError(ValueError):
     """The message is not for this key, was changed on its way, or is no ECIES message at all."""
 
 
+class Sealed(NamedTuple):
+    """An ECIES message, and the secrets that make it anew."""
+
+    blob: str
+    iv: bytes
+    ephemeral: bytes
+
+
 def parse_public_key(text: str) -> bytes:
     """Return the 65 byte form of a public key given as hex, with or without 0x: 64, 65 or 33 bytes."""
-    return _uncompressed(_point(bytes.fromhex(text.strip().removeprefix("0x"))))
+    return bytes(_point(bytes.fromhex(text.strip().removeprefix("0x"))).format(compressed=False))
 
 
-def draw_ecies_secrets(public_key: bytes) -> tuple[bytes, bytes]:
-    """Draw (iv, ephemeral private key) for one message to this key, such that every implementation can read it."""
-    recipient = _point(public_key)
+def ecies_seal(public_key: bytes, message: bytes) -> Sealed:
+    """Encrypt for one public key (64, 65 or 33 bytes) under fresh secrets, such that every implementation reads it."""
     while True:
-        ephemeral = ec.generate_private_key(CURVE)
-        if ephemeral.exchange(ec.ECDH(), recipient)[0]:
-            return os.urandom(IV_BYTES), ephemeral.private_numbers().private_value.to_bytes(32, "big")
+        iv, ephemeral = os.urandom(IV_BYTES), os.urandom(SECRET_BYTES)
+        try:
+            blob = ecies_encrypt(public_key, message, iv=iv, ephemeral_private_key=ephemeral)
+        except LeadingZeroError:
+            continue
+        return Sealed(blob, iv, ephemeral)
 
 
 def ecies_encrypt(
@@ -48,10 +59,11 @@ def ecies_encrypt(
     """Encrypt for one public key (64, 65 or 33 bytes); the same arguments give the same bytes.
 
     `as_eccrypto` gives what eccrypto's JavaScript build gave for the same secrets, also where nobody else reads it.
-    Raises LeadingZeroError for an ephemeral key that `draw_ecies_secrets` would not have given, without `as_eccrypto`.
+    Raises LeadingZeroError for an ephemeral key that `ecies_seal` would not have taken, without `as_eccrypto`.
     """
-    ephemeral = _private(ephemeral_private_key)
-    shared = ephemeral.exchange(ec.ECDH(), _point(public_key))
+    ephemeral = PublicKey.from_secret(ephemeral_private_key)
+    # Its time may depend on the key, which is no harm where a key is drawn for one message.
+    shared = bytes(_point(public_key).multiply(ephemeral_private_key).format()[1:])
     if as_eccrypto:
         shared = shared.lstrip(b"\0")
     elif not shared[0]:
@@ -60,7 +72,7 @@ def ecies_encrypt(
     padder = padding.PKCS7(BLOCK_BITS).padder()
     encryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(iv)).encryptor()
     ciphertext = encryptor.update(padder.update(message) + padder.finalize()) + encryptor.finalize()
-    body = iv + _uncompressed(ephemeral.public_key()) + ciphertext
+    body = iv + bytes(ephemeral.format(compressed=False)) + ciphertext
     return (body + hmac.digest(mac_key, body, "sha256")).hex()
 
 
@@ -73,10 +85,12 @@ def ecies_decrypt(private_key: bytes, blob_hex: str) -> bytes:
     blob = _unhex(blob_hex)
     body, mac = blob[:-MAC_BYTES], blob[-MAC_BYTES:]
     try:
-        sender = _point(body[IV_BYTES:HEAD_BYTES])
+        sender = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), body[IV_BYTES:HEAD_BYTES])
     except ValueError:
         raise EciesError("the message holds no public key") from None
-    shared = _private(private_key).exchange(ec.ECDH(), sender)
+    # OpenSSL's, slower and in constant time: this key stays the same.
+    own = ec.derive_private_key(int.from_bytes(private_key, "big"), ec.SECP256K1())
+    shared = own.exchange(ec.ECDH(), sender)
     for candidate in (shared, shared.lstrip(b"\0")):
         cipher_key, mac_key = _derive(candidate)
         if hmac.compare_digest(hmac.digest(mac_key, body, "sha256"), mac):
@@ -116,13 +130,9 @@ def _derive(shared: bytes) -> tuple[bytes, bytes]:
     return digest[:32], digest[32:]
 
 
-def _private(key: bytes) -> ec.EllipticCurvePrivateKey:
-    return ec.derive_private_key(int.from_bytes(key, "big"), CURVE)
-
-
-def _point(key: bytes) -> ec.EllipticCurvePublicKey:
-    return ec.EllipticCurvePublicKey.from_encoded_point(CURVE, b"\x04" + key if len(key) == 64 else key)
-
-
-def _uncompressed(key: ec.EllipticCurvePublicKey) -> bytes:
-    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+def _point(key: bytes) -> PublicKey:
+    """Read a public key. Raises ValueError."""
+    encoded = b"\x04" + key if len(key) == POINT_BYTES - 1 else key
+    if encoded[:1] not in POINT_FORMS:  # libsecp256k1 takes two more, which nobody else reads
+        raise ValueError("the public key has none of the usual forms")
+    return PublicKey(encoded)

@@ -11,7 +11,7 @@ from partners.http import HttpClient
 from partners.vana import abi
 from partners.vana.chain import LARGEST, Action, Receipt, Refused
 from partners.vana.client import CANCELED, COMPLETED, SUBMITTED, Job, Proof, Read, VanaClient
-from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
+from partners.vana.encoding import ecies_seal, parse_public_key
 from partners.vana.options import Settings
 from partners.vana.registration import PAUSED, Keys, is_same, paused
 from partners.vana.signature import find_signer
@@ -148,9 +148,7 @@ class TeeRun:
             public_key = parse_public_key(tee_key)
         except ValueError:
             return {"encryption_key": password}
-        iv, ephemeral = draw_ecies_secrets(public_key)
-        blob = ecies_encrypt(public_key, password.encode(), iv=iv, ephemeral_private_key=ephemeral)
-        return {"encrypted_encryption_key": blob}
+        return {"encrypted_encryption_key": ecies_seal(public_key, password.encode()).blob}
 
     def _demand_tls(self, url: str) -> None:
         """Refuse a TEE that plain http leads to: the URL comes from the chain, the record's key goes there."""

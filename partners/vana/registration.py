@@ -10,7 +10,7 @@ from partners.errors import BlockedError, MisconfiguredError, PartnerError, Perm
 from partners.vana import abi
 from partners.vana.chain import Action, Receipt, Refused
 from partners.vana.client import VanaClient
-from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
+from partners.vana.encoding import ecies_encrypt, ecies_seal, parse_public_key
 from partners.vana.options import Settings
 
 # What belongs to one file, and goes when the record gets another URL.
@@ -69,12 +69,13 @@ class Keys:
         permissions, ecies = [], []
         fixed = saved.get("fixed", {})
         for account, public_key in self._readers(item).items():
-            known = account == self.client.dlp and fixed.get("url") == url
-            texts = (fixed["iv"], fixed["ephemeral_key"]) if known else ()
-            iv, ephemeral = map(bytes.fromhex, texts) if known else draw_ecies_secrets(public_key)
-            key = ecies_encrypt(
-                public_key, password.encode(), iv=iv, ephemeral_private_key=ephemeral, as_eccrypto=known
-            )
+            if account == self.client.dlp and fixed.get("url") == url:
+                iv, ephemeral = bytes.fromhex(fixed["iv"]), bytes.fromhex(fixed["ephemeral_key"])
+                key = ecies_encrypt(
+                    public_key, password.encode(), iv=iv, ephemeral_private_key=ephemeral, as_eccrypto=True
+                )
+            else:
+                key, iv, ephemeral = ecies_seal(public_key, password.encode())
             permissions.append({"account": account, "key": key})
             secrets = {"public_key": public_key.hex(), "iv": iv.hex(), "ephemeral_key": ephemeral.hex()}
             ecies.append({"account": account, **secrets})

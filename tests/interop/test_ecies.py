@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from partners.akave.encoding import new_record_key
-from partners.vana.encoding import draw_ecies_secrets, ecies_decrypt, ecies_encrypt
+from partners.vana.encoding import ecies_decrypt, ecies_seal
 from tests.interop.conftest import Ask
 
 # Among so many, one in 256 shared secrets starts with a zero byte.
@@ -24,10 +24,7 @@ def key_pair() -> tuple[bytes, bytes]:
 def test_what_we_write_is_opened_by_eccrypto(ask_node: Ask) -> None:
     private, public = key_pair()
     messages = [b"", b"x" * 15, b"x" * 16, os.urandom(1000), *(new_record_key().encode() for _ in range(MANY))]
-    blobs = []
-    for message in messages:
-        iv, ephemeral = draw_ecies_secrets(public)
-        blobs.append(ecies_encrypt(public, message, iv=iv, ephemeral_private_key=ephemeral))
+    blobs = [ecies_seal(public, message).blob for message in messages]
 
     answers = ask_node([{"do": "ecies_open", "message": blob, "private_key": private.hex()} for blob in blobs])
 
@@ -47,8 +44,7 @@ def test_what_eccrypto_writes_is_opened_by_us(ask_node: Ask) -> None:
 @pytest.mark.npm
 def test_eccrypto_refuses_what_is_damaged(ask_node: Ask) -> None:
     private, public = key_pair()
-    iv, ephemeral = draw_ecies_secrets(public)
-    blob = bytearray.fromhex(ecies_encrypt(public, b"secret", iv=iv, ephemeral_private_key=ephemeral))
+    blob = bytearray.fromhex(ecies_seal(public, b"secret").blob)
     blob[-1] ^= 1
 
     (answer,) = ask_node([{"do": "ecies_open", "message": blob.hex(), "private_key": private.hex()}])

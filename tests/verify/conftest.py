@@ -13,7 +13,7 @@ from partners.akave.encoding import encrypt, new_record_key
 from partners.sandbox.chain.deploy import ROLES, Wiring, key_address, public_key, role_key
 from partners.sandbox.chain.server import start_chain
 from partners.sandbox.s3 import start_s3
-from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt
+from partners.vana.encoding import ecies_seal
 from verify.__main__ import main
 from verify.wire import Wire
 
@@ -106,8 +106,7 @@ class Estate:
 
     def seal(self, message):
         """Encrypt for the DLP."""
-        iv, ephemeral = draw_ecies_secrets(self.dlp_public)
-        return ecies_encrypt(self.dlp_public, message, iv=iv, ephemeral_private_key=ephemeral)
+        return ecies_seal(self.dlp_public, message).blob
 
     def register(self, url, record_key, owner=None):
         """Register a URL with the DLP's key; return the file id."""

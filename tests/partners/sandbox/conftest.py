@@ -23,7 +23,7 @@ from partners.sandbox.receiver import start_receiver
 from partners.sandbox.refiner import start_refiner
 from partners.sandbox.s3 import start_s3
 from partners.sandbox.tee import start_tee
-from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
+from partners.vana.encoding import ecies_seal, parse_public_key
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -139,8 +139,7 @@ def contribute(s3: Server, client_of: Any, chain: Chain, signer: Onchain) -> Cal
         password, key, recipient = new_record_key(), uuid.uuid4().hex, public_key(chain.keys["dlp"])
         if stored:
             client_of(s3).put_object(Bucket="health", Key=key, Body=encrypt(payload, password))
-        iv, ephemeral = draw_ecies_secrets(parse_public_key(recipient))
-        for_dlp = ecies_encrypt(parse_public_key(recipient), password.encode(), iv=iv, ephemeral_private_key=ephemeral)
+        for_dlp, iv, ephemeral = ecies_seal(parse_public_key(recipient), password.encode())
         url, dlp = f"{s3.url}/health/{key}", chain.addresses.dlp
         signer.send("registry", "addFileWithPermissions", url, signer.address, [(dlp, for_dlp)])
         return Contribution(

@@ -9,7 +9,7 @@ import requests
 
 from partners.sandbox.chain.deploy import public_key
 from partners.sandbox.faults import Fault
-from partners.vana.encoding import draw_ecies_secrets, ecies_encrypt, parse_public_key
+from partners.vana.encoding import ecies_seal, parse_public_key
 
 ONE = 10**18
 
@@ -92,11 +92,8 @@ def test_the_key_may_come_encrypted_for_the_tee(chain, contribute, request_proof
     contribution = contribute()
     body = request_proof(contribution)
     key = parse_public_key(public_key(chain.keys["tee"]))
-    iv, ephemeral = draw_ecies_secrets(key)
     del body["encryption_key"]
-    body["encrypted_encryption_key"] = ecies_encrypt(
-        key, contribution.password.encode(), iv=iv, ephemeral_private_key=ephemeral
-    )
+    body["encrypted_encryption_key"] = ecies_seal(key, contribution.password.encode()).blob
 
     assert finish(body)["status"] == "completed"
 

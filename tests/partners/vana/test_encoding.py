@@ -8,6 +8,7 @@ from hashlib import sha512
 from pathlib import Path
 
 import pytest
+from coincurve import PublicKey
 
 from partners.vana import encoding
 
@@ -60,12 +61,12 @@ def test_a_shared_secret_with_a_leading_zero_is_refused() -> None:
 
 
 def test_drawn_secrets_never_have_a_leading_zero_and_never_repeat() -> None:
-    drawn = [encoding.draw_ecies_secrets(PUBLIC) for _ in range(600)]
+    drawn = [encoding.ecies_seal(PUBLIC, MESSAGE) for _ in range(600)]
 
-    for iv, ephemeral in drawn:
-        encoding.ecies_encrypt(PUBLIC, MESSAGE, iv=iv, ephemeral_private_key=ephemeral)
+    for blob, iv, ephemeral in drawn:
+        assert blob == encoding.ecies_encrypt(PUBLIC, MESSAGE, iv=iv, ephemeral_private_key=ephemeral)
         assert (len(iv), len(ephemeral)) == (16, 32)
-    assert len({iv for iv, _ in drawn}) == len({key for _, key in drawn}) == 600
+    assert len({sealed.iv for sealed in drawn}) == len({sealed.ephemeral for sealed in drawn}) == 600
 
 
 @pytest.mark.parametrize(
@@ -74,9 +75,7 @@ def test_drawn_secrets_never_have_a_leading_zero_and_never_repeat() -> None:
     ids=["65 bytes", "64 bytes", "33 bytes"],
 )
 def test_every_form_of_public_key_gives_the_same_message(public_key: bytes) -> None:
-    iv, ephemeral = encoding.draw_ecies_secrets(public_key)
-
-    blob = encoding.ecies_encrypt(public_key, MESSAGE, iv=iv, ephemeral_private_key=ephemeral)
+    blob, iv, ephemeral = encoding.ecies_seal(public_key, MESSAGE)
 
     assert blob == encoding.ecies_encrypt(PUBLIC, MESSAGE, iv=iv, ephemeral_private_key=ephemeral)
     assert encoding.ecies_decrypt(PRIVATE, blob) == MESSAGE
@@ -98,9 +97,7 @@ def test_a_text_that_is_no_public_key_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 66])
 def test_a_message_of_any_length_comes_back(size: int) -> None:
-    iv, ephemeral = encoding.draw_ecies_secrets(PUBLIC)
-
-    blob = encoding.ecies_encrypt(PUBLIC, b"x" * size, iv=iv, ephemeral_private_key=ephemeral)
+    blob = encoding.ecies_seal(PUBLIC, b"x" * size).blob
 
     assert blob == blob.lower()
     assert encoding.ecies_decrypt(PRIVATE, blob) == b"x" * size
@@ -128,7 +125,7 @@ def test_a_message_for_another_key_is_refused() -> None:
 
 def test_wrong_padding_under_a_right_mac_is_refused() -> None:
     body = bytes.fromhex(NAMED["eccrypto_fixed"]["ciphertext_hex"])[:-48]
-    shared = encoding._private(PRIVATE).exchange(encoding.ec.ECDH(), encoding._point(body[16:81]))
+    shared = PublicKey(body[16:81]).multiply(PRIVATE).format()[1:]
     mac = hmac.digest(sha512(shared).digest()[32:], body, "sha256")
 
     with pytest.raises(encoding.EciesError, match="padded wrongly"):
@@ -140,6 +137,6 @@ def test_the_refinement_key_is_that_of_the_refinement_service() -> None:
 
 
 def test_the_dlps_key_pair_is_the_one_of_the_messages() -> None:
-    derived = encoding._uncompressed(encoding._private(bytes.fromhex(KEYS["dlp_private_key"])).public_key())
+    derived = PublicKey.from_secret(bytes.fromhex(KEYS["dlp_private_key"])).format(compressed=False)
 
     assert derived.hex() == KEYS["dlp_public_key_uncompressed"] == PUBLIC.hex()
