@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.apps import SimpleAdminConfig
 from django.contrib.auth.apps import AuthConfig
 from django.contrib.contenttypes.apps import ContentTypesConfig
 
@@ -11,7 +11,7 @@ from dataunion_project import pipelines
 _KEY = "django_mongodb_backend.fields.ObjectIdAutoField"
 
 
-class MongoAdminConfig(AdminConfig):
+class MongoAdminConfig(SimpleAdminConfig):
     """django.contrib.admin."""
 
     default_auto_field = _KEY

@@ -199,7 +199,8 @@ LOADERS = _loaders()
 
 INSTALLED_APPS = [
     "unfold",
-    "dataunion_project.apps.MongoAdminConfig" if MONGODB else "django.contrib.admin",
+    # The admin's pages are loaded by urls.py: workers do without them.
+    "dataunion_project.apps.MongoAdminConfig" if MONGODB else "django.contrib.admin.apps.SimpleAdminConfig",
     "dataunion_project.apps.MongoAuthConfig" if MONGODB else "django.contrib.auth",
     "dataunion_project.apps.MongoContentTypesConfig" if MONGODB else "django.contrib.contenttypes",
     "django.contrib.sessions",

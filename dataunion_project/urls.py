@@ -9,6 +9,7 @@ from dataunion.admin import passwords
 from dataunion.admin.signin import sign_in
 from dataunion.api import health
 
+admin.autodiscover()
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/sign-in/<str:uid>/<str:token>/", sign_in, name="sign_in"),
     path("admin/", include(passwords.urlpatterns)),

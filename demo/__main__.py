@@ -17,6 +17,7 @@ from demo.verdict import tell_faults, verify
 from demo.world import AlreadyRunningError, World
 
 PATIENCE_S = 20 * 60
+FIRST_S = 30
 PARTNERS = ("akave", "vana")
 
 
@@ -58,19 +59,21 @@ def _run(options: argparse.Namespace, progress: Progress, held: ExitStack) -> in
     ignored = world.prepare()
     if ignored:
         progress.say(f"Your {', '.join(ignored)} is not used here: the demo has settings of its own, in var/demo.")
-    progress.say(f"Starting local doubles of {' and '.join(options.partners)}, and a broker")
+    progress.say("Starting a broker, a local double of akave, and its worker")
     world.start_broker()
-    world.start_sandboxes()
+    world.start_akave()
     _set_up_database(progress)
-    world.start_dataunion()
-    progress.say(f"DataUnion is starting at {world.web_url}/admin/")
     from demo import inputs  # Django is set up by now
 
     source = options.source.resolve() if options.source else inputs.generate()
     found = inputs.read(source, options.include)
+    world.wait_for_akave()
+    records = inputs.hand_in(found[:1], progress.say)
+    _wait_for_first(records, progress)
+    _start_rest(world, progress)
     mischief = Mischief(world, len(found))
     mischief.arm()
-    records = inputs.hand_in(found, progress.say)
+    records += inputs.hand_in(found[1:], progress.say)
     progress.say(f"Handed in {records} records of {inputs.USERS} users; faults are armed")
     synced = _wait(world, mischief, progress)
     complete = tell_faults(mischief, progress)
@@ -95,6 +98,26 @@ def _set_up_database(progress: Progress) -> None:
     call_command("migrate", verbosity=0)
     for row in find_partners():
         Partner.objects.filter(pk=row.pk).update(backoff_base_s=1.0)  # so that a demo does not wait for minutes
+
+
+def _wait_for_first(records: int, progress: Progress) -> None:
+    """Let the first record go its way before all else is started; where it does not arrive, say nothing yet."""
+    from dataunion import stats
+
+    give_up_at = time.monotonic() + FIRST_S
+    while records and time.monotonic() < give_up_at:
+        if stats.read_totals().partners["akave"].synced:
+            progress.say("The first record is on akave")
+            return
+        time.sleep(0.1)
+
+
+def _start_rest(world: World, progress: Progress) -> None:
+    if "vana" in world.partners:
+        progress.say("Starting a local double of vana: a chain, a TEE and a refiner")
+        world.start_vana()
+    world.start_dataunion()
+    progress.say(f"DataUnion is starting at {world.web_url}/admin/")
 
 
 def _wait(world: World, mischief: Mischief, progress: Progress) -> bool:

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "var" / "demo"
 LEASE_S = 8
 ACCESS_KEY_ID, SECRET = "demo", "demo-secret-of-a-sandbox"
+_CELERY = ("-m", "celery", "-A", "dataunion_project", "-q")
+_QUIET = ("-l", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
 _OURS = ("DATABASE_URL", "DATAUNION_", "AKAVE_", "VANA_", "REDIS_URL", "SECRET_KEY", "DJANGO_")
 
 
@@ -56,13 +58,12 @@ class World:
         self.held.callback(self.processes.stop_all)
         return ignored
 
-    def start_sandboxes(self) -> None:
-        """Start S3 and, with Vana, chain, TEE and refiner; tell DataUnion where they are."""
-        s3 = ("-m", "partners.sandbox", "s3", "--access-key-id", ACCESS_KEY_ID, "--secret", SECRET)
-        self.processes.start("s3", *s3, answers=True)
-        if "vana" in self.partners:
-            self._start_vana()
-        self.s3_url = self.processes.read_answer("s3")["url"]
+    def start_akave(self) -> None:
+        """Start S3 and the worker that fills it; neither is waited for."""
+        port = free_port()
+        self.s3_url = f"http://127.0.0.1:{port}"
+        s3 = ("-m", "partners.sandbox", "s3", "--port", str(port))
+        self.processes.start("s3", *s3, "--access-key-id", ACCESS_KEY_ID, "--secret", SECRET, answers=True)
         os.environ.update(
             AKAVE_ENDPOINT_URL=self.s3_url,
             AKAVE_REGION="us-south-1",
@@ -71,8 +72,14 @@ class World:
             AKAVE_READ_TIMEOUT_S="2",
         )
         self.processes.env = dict(os.environ)
+        self._start_worker("akave")
 
-    def _start_vana(self) -> None:
+    def wait_for_akave(self) -> None:
+        """Wait until S3 answers; its worker needs no waiting for, since work waits for it."""
+        self.processes.read_answer("s3")
+
+    def start_vana(self) -> None:
+        """Start chain, TEE and refiner, and tell DataUnion where they are."""
         from partners.sandbox.chain.deploy import role_key
 
         tee, refiner = free_port(), free_port()
@@ -107,6 +114,7 @@ class World:
             VANA_MAX_UNMINED="48",
             VANA_ALLOW_PRIVATE="yes",
         )
+        self.processes.env = dict(os.environ)
 
     def start_broker(self) -> None:
         """Start Valkey on a free port; it lives as long as the demo."""
@@ -119,17 +127,19 @@ class World:
         self.processes.env = dict(os.environ)
 
     def start_dataunion(self) -> None:
-        """Start the web server, the clock and a worker for each queue."""
-        celery = ("-m", "celery", "-A", "dataunion_project", "-q")
-        quiet = ("-l", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat")
-        for partner in self.partners:
-            worker = ("worker", "-P", "solo", "-Q", f"sync.{partner}", "-n", f"{partner}@demo", *quiet)
-            self.processes.start(worker_of(partner), *celery, *worker)
-        self.processes.start("clock", *celery, "worker", "-P", "solo", "-Q", "dataunion", "-n", "clock@demo", *quiet)
-        self.processes.start("beat", *celery, "beat", "-l", "WARNING")
+        """Start the web server, the clock and the workers that do not run yet."""
+        if "vana" in self.partners:
+            self._start_worker("vana")
+        clock = ("worker", "-P", "solo", "-Q", "dataunion", "-n", "clock@demo", *_QUIET)
+        self.processes.start("clock", *_CELERY, *clock)
+        self.processes.start("beat", *_CELERY, "beat", "-l", "WARNING")
         port = self.web_url.rpartition(":")[2]
         granian = ("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--log-level", "warning")
         self.processes.start("web", *granian, "--port", port, "dataunion_project.wsgi:application")
+
+    def _start_worker(self, partner: str) -> None:
+        worker = ("worker", "-P", "solo", "-Q", f"sync.{partner}", "-n", f"{partner}@demo", *_QUIET)
+        self.processes.start(worker_of(partner), *_CELERY, *worker)
 
 
 def worker_of(partner: str) -> str:
