@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -38,7 +39,12 @@ def new_key() -> str:
 
 def _ring() -> dict[bytes, AESGCM]:
     """Return the keys by id, newest first."""
-    keys = [base64.b64decode(k) for k in settings.VAULT_KEYS]
+    return _read_ring(tuple(settings.VAULT_KEYS))
+
+
+@lru_cache(maxsize=1)
+def _read_ring(texts: tuple[str, ...]) -> dict[bytes, AESGCM]:
+    keys = [base64.b64decode(text) for text in texts]
     return {hashlib.sha256(b"dataunion key id" + k).digest()[:8]: AESGCM(k) for k in keys}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,7 @@ BACKENDS = {
 }
 
 
+@cache
 def load(backend: str) -> type[Partner]:
     """Return the adapter's class by its short name or dotted path.
 

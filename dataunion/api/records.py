@@ -14,7 +14,7 @@ from dataunion import ingest, retries
 from dataunion.access import Scope
 from dataunion.api import answers, inputs, listing, shapes
 from dataunion.api.auth import caller
-from dataunion.api.endpoint import Endpoint, get_record, read
+from dataunion.api.endpoint import Endpoint, get_record, read, read_by
 from dataunion.api.errors import NotFoundError, RefusedError, members, sentences, status_of
 from dataunion.api.parsers import write_json
 from dataunion.api.schema import describe
@@ -68,7 +68,7 @@ class Records(Endpoint):
         batch = _find_batch(request.data)
         if batch is not None:
             return Response({"results": _register_batch(batch)})
-        registered = ingest.register_record(**_fields(request.data))
+        registered = ingest.register_record(**_fields(inputs.RecordInput(), request.data))
         [shown] = shapes.show_records([registered.record])
         return Response(
             shown,
@@ -91,9 +91,9 @@ def _find_batch(data: Any) -> list[Any] | None:
     return data
 
 
-def _fields(item: Any) -> dict[str, Any]:
+def _fields(form: inputs.RecordInput, item: Any) -> dict[str, Any]:
     """Return the fields of ingest.NewRecord. Raises ValidationError."""
-    found = read(inputs.RecordInput, item)
+    found = read_by(form, item)
     found["schema_name"] = found.pop("schema", "")
     if "payload" in found:
         found["payload"] = write_json(found["payload"])
@@ -104,9 +104,10 @@ def _register_batch(batch: list[Any]) -> list[dict[str, Any]]:
     """Register those that can be read, in one call; say of each what became of it."""
     results: list[dict[str, Any]] = [{} for _ in batch]
     news: dict[int, NewRecord] = {}
+    form = inputs.RecordInput()
     for place, item in enumerate(batch):
         try:
-            news[place] = NewRecord(**_fields(item))
+            news[place] = NewRecord(**_fields(form, item))
         except ValidationError as error:
             field, sentence = next(sentences(error.detail))
             results[place] = {"status": 400, "error": sentence, "field": field}
