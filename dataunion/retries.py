@@ -28,11 +28,11 @@ from dataunion.publication import in_one_transaction
 from dataunion.state import BULK, FAILING, LIVE, OPEN_RUN, REOPENABLE, DataType, RunState, Status
 
 log = logging.getLogger(__name__)
-# SQL's pages are large, since the smaller they are the longer all of them take together; SQLite has one writer at a
-# time, so there pages stand so far apart that few live writes meet one.
-_PAGE = 500 if connection.vendor == "mongodb" else 5000
-_PAUSE, _LONGEST_PAUSE_S = (15 if connection.vendor == "sqlite" else 0), 1.0  # times as long as the page took
-_TICK_S = 4.0  # how long one tick works on runs
+# PostgreSQL's pages are large, since the smaller they are the longer all of them take together. SQLite has one writer
+# at a time: there a page is over in some milliseconds, and leaves the database to live writes before the next one.
+_PAGE = {"sqlite": 300, "mongodb": 500}.get(connection.vendor, 2000)
+_EVERY_S, _REST_S = (0.05, 0.01) if connection.vendor == "sqlite" else (0.0, 0.0)  # between beginnings; at least
+_TICK_S = 4.5  # how long one tick works on runs
 _FILTERS = (
     *("partner", "data_type", "error_class", "cause", "user_hash", "status", "step", "step__in", "run"),
     *("record_id", "record_id__in", "attempts", "attempts__gte", "attempts__lte", "created_at__lte", "changed_at__gte"),
@@ -277,7 +277,8 @@ def advance_all(now: datetime) -> set[str]:
         began_at = time.monotonic()
         touched |= {run.filter.get("partner", "") for run in runs}
         errors |= _advance_each(runs, now)
-        pause_s = min(_PAUSE * (time.monotonic() - began_at), _LONGEST_PAUSE_S)
+        took_s = time.monotonic() - began_at
+        pause_s = max(_EVERY_S - took_s, _REST_S)
         if not any(run.state == RunState.RUNNING and run.pk not in errors for run in runs):
             pause_s = 0
         if time.monotonic() + pause_s >= ends_at:
