@@ -56,6 +56,7 @@ def report() -> dict[str, object]:
 def test_the_demo_syncs_its_records_to_akave_through_every_fault() -> None:
     said = run_demo("--partners", "akave")
 
+    assert said.index("The first record is on akave") < said.index("faults are armed")
     assert "akave 60/60 synced, 0 retrying, 0 failed" in said
     assert list(injected(said)) == AKAVE
     assert min(injected(said).values()) >= 1

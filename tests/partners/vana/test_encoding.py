@@ -89,7 +89,10 @@ def test_a_public_key_is_read_from_every_text_form(text: str) -> None:
     assert encoding.parse_public_key(text) == PUBLIC
 
 
-@pytest.mark.parametrize("text", ["", "0x", "nothing", "04" + "00" * 64, "ab" * 65])
+HYBRIDS = ["06" + PUBLIC[1:].hex(), "07" + PUBLIC[1:].hex()]  # of the two, one fits the point
+
+
+@pytest.mark.parametrize("text", ["", "0x", "nothing", "04" + "00" * 64, "ab" * 65, *HYBRIDS])
 def test_a_text_that_is_no_public_key_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         encoding.parse_public_key(text)
