@@ -29,9 +29,9 @@ from dataunion.state import BULK, FAILING, LIVE, OPEN_RUN, REOPENABLE, DataType,
 
 log = logging.getLogger(__name__)
 # PostgreSQL's pages are large, since the smaller they are the longer all of them take together. SQLite has one writer
-# at a time: there a page is over in some milliseconds, and leaves the database to live writes before the next one.
+# at a time: there a page is over in some milliseconds, and the database is live writes' for at least as long again.
 _PAGE = {"sqlite": 300, "mongodb": 500}.get(connection.vendor, 2000)
-_EVERY_S, _REST_S = (0.05, 0.01) if connection.vendor == "sqlite" else (0.0, 0.0)  # between beginnings; at least
+_EVERY_S = 0.05 if connection.vendor == "sqlite" else 0.0  # a page begins no more often than this; 0: without pause
 _TICK_S = 4.5  # how long one tick works on runs
 _FILTERS = (
     *("partner", "data_type", "error_class", "cause", "user_hash", "status", "step", "step__in", "run"),
@@ -278,7 +278,7 @@ def advance_all(now: datetime) -> set[str]:
         touched |= {run.filter.get("partner", "") for run in runs}
         errors |= _advance_each(runs, now)
         took_s = time.monotonic() - began_at
-        pause_s = max(_EVERY_S - took_s, _REST_S)
+        pause_s = max(_EVERY_S - took_s, took_s) if _EVERY_S else 0
         if not any(run.state == RunState.RUNNING and run.pk not in errors for run in runs):
             pause_s = 0
         if time.monotonic() + pause_s >= ends_at:
