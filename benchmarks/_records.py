@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 PAYLOAD_BYTES = 4096
@@ -18,12 +18,17 @@ _LOOK_S = 0.05
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do `fill N`, `follow PATIENCE_S` or `compare` (the sink's report on stdin)."""
+    """Do `fill N`, `follow PATIENCE_S`, `follow-naive PATIENCE_S` or `compare` (the sink's objects on stdin)."""
     import django
 
     django.setup()
     act, *rest = argv
-    acts = {"fill": lambda: fill(int(rest[0])), "follow": lambda: follow(float(rest[0])), "compare": compare}
+    acts: dict[str, Callable[[], Any]] = {
+        "fill": lambda: fill(int(rest[0])),
+        "follow": lambda: follow(float(rest[0])),
+        "follow-naive": lambda: follow_naive(float(rest[0])),
+        "compare": compare,
+    }
     print(json.dumps(acts[act]()))
     return 0
 
@@ -68,12 +73,27 @@ def follow(patience_s: float) -> dict[str, Any]:
     return {"ended_at": time.monotonic(), "left": SyncJob.objects.count()}
 
 
+def follow_naive(patience_s: float) -> dict[str, Any]:
+    """Wait until naive.py's queue is empty and its last record saved; return as `follow` does."""
+    from django.conf import settings
+    from redis import Redis
+
+    from dataunion.models import DataUnion
+
+    unsynced = DataUnion.objects.filter(partners__akave__is_synced=False)
+    give_up_at = time.monotonic() + patience_s
+    with Redis.from_url(settings.BROKER_URL) as broker:
+        while (broker.llen("celery") or unsynced.exists()) and time.monotonic() < give_up_at:
+            time.sleep(_LOOK_S)
+    return {"ended_at": time.monotonic(), "left": unsynced.count()}
+
+
 def compare() -> dict[str, int]:
     """Compare what records say of their objects with what the sink tells; return counts, 0 but for "synced"."""
-    from dataunion.models import DataUnion, RemoteRef, SyncAttempt
+    from dataunion.models import DataUnion
 
     objects: Mapping[str, tuple[str, int, int]] = json.load(sys.stdin)
-    found = {"synced": 0, "unsynced": 0, "other_bytes": 0, "twice": 0, "surplus": 0, "unnoted": 0}
+    found = {"synced": 0, "unsynced": 0, "other_bytes": 0, "twice": 0, "surplus": 0}
     seen = set()
     for partners in DataUnion.objects.values_list("partners", flat=True).iterator():
         entry = partners["akave"]
@@ -87,7 +107,6 @@ def compare() -> dict[str, int]:
         found["other_bytes"] += etag != entry["etag"]
         found["twice"] += times > 1
     found["surplus"] = len(set(objects) - seen)
-    found["unnoted"] = 2 * found["synced"] - SyncAttempt.objects.count() - RemoteRef.objects.count()
     return found
 
 

@@ -2,7 +2,7 @@
 
     with open_union("sqlite") as union:
         union.fill(5000)
-        measured = union.work(workers=2)
+        measured = union.work(processes=2)
 
 The workers' command is docker-compose.yml's, their settings are the defaults. A process of the
 benchmark is the clock.
@@ -15,7 +15,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,8 @@ from pathlib import Path
 from benchmarks._processes import ROOT, answer, begin, new_database
 from benchmarks._sink import Sink, serve_sink
 
-_CELERY = ("-m", "celery", "-A", "dataunion_project", "-q", "worker", "-P", "solo", "-Q", "sync.akave")
-_QUIET = ("-l", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat")
+_CELERY = ("-m", "celery", "-A")
+_WORKER = ("-q", "worker", "-l", "ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat")
 PATIENCE_S = 600.0
 END_S = 30.0
 
@@ -56,16 +56,25 @@ class Union:
         """Hand in so many records of 4 KiB as ingest makes them."""
         answer(begin(self.env, "benchmarks._records", "fill", str(records)))
 
-    def work(self, *, workers: int, patience_s: float = PATIENCE_S) -> Measured:
+    def work(self, *, processes: int, patience_s: float = PATIENCE_S) -> Measured:
         """Have so many workers sync all that is open, and compare what came of it. Raises RuntimeError."""
-        clock = begin(self.env, "benchmarks._records", "follow", str(patience_s))
-        with run_workers(self.env, workers) as processes:
+        return self._measure([our_worker(n) for n in range(processes)], "follow", patience_s)
+
+    def work_naively(self, *, processes: int, patience_s: float = PATIENCE_S) -> Measured:
+        """Have naive.py's worker do the same with so many processes, its tasks sent beforehand."""
+        sending = begin(self.env, "benchmarks.naive")
+        sending.communicate()
+        return self._measure([naive_worker(processes)], "follow-naive", patience_s)
+
+    def _measure(self, commands: Sequence[Sequence[str]], follow: str, patience_s: float) -> Measured:
+        clock = begin(self.env, "benchmarks._records", follow, str(patience_s))
+        with run_workers(self.env, commands) as running:
             ended = answer(clock)
-            cpu_s = sum(read_cpu_s(process.pid) for process in processes)
-            peaks = [read_peak_rss_kib(process.pid) for process in processes]
+            cpu_s = sum(map(read_cpu_s, find_family(running)))
+            peaks = [read_peak_rss_kib(process.pid) for process in running]
         report = self.sink.report()
         if ended["left"]:
-            raise RuntimeError(f"{ended['left']} jobs were still open after {patience_s} s")
+            raise RuntimeError(f"{ended['left']} records were still open after {patience_s} s")
         seconds = ended["ended_at"] - report["first_at"]
         records = self._compare(report["objects"])
         return Measured(records=records, seconds=seconds, requests=report["requests"], cpu_s=cpu_s, peak_rss_kib=peaks)
@@ -111,10 +120,25 @@ def open_union(database: str, *, delay_ms: float = 0.0, settings: Mapping[str, s
             broker.stop()
 
 
+def our_worker(number: int) -> list[str]:
+    """Return the command of a worker as docker-compose.yml has it."""
+    return [*_CELERY, "dataunion_project", *_WORKER, "-P", "solo", "-Q", "sync.akave", "-n", f"bench{number}@bench"]
+
+
+def naive_worker(processes: int) -> list[str]:
+    """Return the command of naive.py's worker."""
+    return [*_CELERY, "benchmarks.naive", *_WORKER, "-P", "prefork", "-c", str(processes), "-n", "naive@bench"]
+
+
 @contextmanager
-def run_workers(env: Mapping[str, str], number: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Run so many worker processes; they end with the context."""
-    processes = [_start_worker(env, n) for n in range(number)]
+def run_workers(env: Mapping[str, str], commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Run a worker for each of these commands; they end with the context."""
+    processes: list[subprocess.Popen[bytes]] = []
+    with (Path(env["DATAUNION_VAR_DIR"]) / "workers.log").open("ab") as log:
+        for command in commands:
+            processes.append(
+                subprocess.Popen([sys.executable, *command], cwd=ROOT, env=dict(env), stdout=log, stderr=log)
+            )
     try:
         yield processes
     finally:
@@ -128,10 +152,12 @@ def run_workers(env: Mapping[str, str], number: int) -> Iterator[list[subprocess
                 process.wait()
 
 
-def _start_worker(env: Mapping[str, str], number: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, *_CELERY, "-n", f"bench{number}@bench", *_QUIET]
-    with (Path(env["DATAUNION_VAR_DIR"]) / f"worker{number}.log").open("ab") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=dict(env), stdout=log, stderr=log)
+def find_family(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+    """Return the ids of these processes and of their children."""
+    found = [process.pid for process in processes]
+    for pid in found[:]:
+        found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return found
 
 
 def read_cpu_s(pid: int) -> float:
