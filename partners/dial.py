@@ -6,18 +6,12 @@ Used by `partners.http` only.
 
 from __future__ import annotations
 
-import io
 import socket
+import ssl
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
-from http.client import HTTPResponse
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from time import monotonic
-from typing import Any
-
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 Resolve = Callable[[str, int], Sequence[str]]
 
@@ -64,6 +58,7 @@ class Call:
 
     connect_timeout_s: float
     read_timeout_s: float
+    deadline_s: float
     ends_at: float  # monotonic
     allow_private: bool
     resolve: Resolve
@@ -76,8 +71,11 @@ class Call:
             raise TimeoutError("the deadline has passed")
         return min(left, at_most_s)
 
-    def open(self, host: str, port: int) -> socket.socket:
-        """Return a socket connected to the first address of `host` that answers."""
+    def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
+        """Return a socket connected to the first address of `host` that answers.
+
+        With `tls`, name and certificate are checked against `host`, though the address is pinned.
+        """
         addresses = self.resolve(host, port)
         if not self.allow_private and not all(map(is_public, addresses)):
             raise PrivateAddressError(host)
@@ -90,63 +88,13 @@ class Call:
                 problem = error
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return sock
+            return sock if tls is None else self._secure(sock, host, tls)
         raise problem
 
-
-current: ContextVar[Call] = ContextVar("current_call")  # of this thread: a pooled connection serves many calls
-
-
-class _TimedReader(io.RawIOBase):
-    """A socket's bytes under the call's deadline: each read may wait only as long as the call has left."""
-
-    def __init__(self, sock: socket.socket, call: Call) -> None:
-        self._sock, self._call, self._raw = sock, call, sock.makefile("rb", buffering=0)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._call.left_s(self._call.read_timeout_s))
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Dialled(HTTPConnection):
-    """The part that both kinds of connection share."""
-
-    def _new_conn(self) -> socket.socket:
-        return current.get().open(self._dns_host, self.port or self.default_port)
-
-    def send(self, data: Any) -> None:
-        call = current.get()
-        if self.sock is None:
-            self.connect()
-        call.phase = "sent"
-        self.sock.settimeout(call.left_s(call.ends_at))
-        super().send(data)
-
-    def response_class(self, sock: socket.socket, *args: Any, **kwargs: Any) -> HTTPResponse:  # type: ignore[override]
-        """Make http.client read its answer through the timed reader."""
-        return HTTPResponse(_TimedReader(sock, current.get()), *args, **kwargs)  # type: ignore[arg-type]
-
-
-class _DialledTls(_Dialled, HTTPSConnection):
-    """TLS over the pinned address: name and certificate are still checked against the URL's host."""
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Dialled
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _DialledTls
-
-
-POOLS = {"http": _Pool, "https": _TlsPool}
+    def _secure(self, sock: socket.socket, host: str, tls: ssl.SSLContext) -> ssl.SSLSocket:
+        try:
+            sock.settimeout(self.left_s(self.connect_timeout_s))
+            return tls.wrap_socket(sock, server_hostname=host)
+        except BaseException:
+            sock.close()
+            raise

@@ -1,42 +1,21 @@
-"""The S3 wire: boto3 signs and parses, `partners.http` sends; every failure is a decision of `partners.errors`.
-
-The only file with boto3.
-"""
+"""The S3 wire: signed requests, and every answer as a decision of `partners.errors`."""
 
 from __future__ import annotations
 
-import io
-import logging
-import os
 import re
 from base64 import b64encode
-from collections.abc import Callable
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import md5, sha256
-from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
-import boto3
-import botocore.session
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from botocore.compat import HTTPHeaders
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, InvalidRegionError
-from urllib3 import HTTPResponse
-
+from partners.akave.signature import Signer, quote_path
 from partners.answers import describe_clocks, parse_retry_after, read_their_time
 from partners.errors import MisconfiguredError, PartnerError, PermanentError, TransientError
 from partners.http import HttpClient, Response
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-T = TypeVar("T")
-
-# At DEBUG botocore logs bodies and Authorization headers.
-logging.getLogger("botocore").setLevel(logging.INFO)
-
+_CODE = re.compile(rb"<Error>.*?<Code>([A-Za-z0-9.]+)</Code>", re.DOTALL)
 MAX_ANSWER_BYTES = 100_000  # of all answers but an object
 BUSY_CODES = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 PASSING_CODES = {"RequestTimeout", "OperationAborted", "IncompleteBody", "InternalError", "BadDigest"}
@@ -80,8 +59,9 @@ class Storage:
         deadline_s: float,
     ) -> None:
         self._partner = partner
-        self._step: ContextVar[str] = ContextVar("step")
-        self._max_bytes: ContextVar[int | None] = ContextVar("max_bytes", default=None)
+        self._endpoint_url = endpoint_url.rstrip("/")
+        self._host, self._base = _take_apart(partner, self._endpoint_url)
+        self._signer = Signer(access_key_id=access_key_id, secret_access_key=secret_access_key, region=region)
         self._http = HttpClient(
             partner=partner,
             connect_timeout_s=connect_timeout_s,
@@ -89,18 +69,10 @@ class Storage:
             deadline_s=deadline_s,
             max_bytes=MAX_ANSWER_BYTES,
         )
-        self._s3 = _open(
-            partner,
-            endpoint_url=endpoint_url,
-            region=region,
-            access_key_id=access_key_id,
-            secret_access_key=secret_access_key,
-        )
-        self._s3.meta.events.register("before-send.s3", self._send)
 
     def check_bucket(self, bucket: str, *, step: str) -> None:
         """Raise MisconfiguredError unless the bucket is there and ours to use."""
-        if self._find(step, lambda: self._s3.head_bucket(Bucket=bucket)) is None:
+        if self._find("HEAD", quote_path(bucket), step=step) is None:
             message = f"{self._partner}: {step}: bucket {bucket} does not exist; create it or set its name right"
             raise MisconfiguredError(message, http_status=404, code="NoSuchBucket")
 
@@ -110,16 +82,8 @@ class Storage:
         An ETag that looks like the MD5 of other bytes may be that of encrypted ones: then the object is fetched.
         """
         digest = md5(body, usedforsecurity=False).digest()
-        answer = self._ask(
-            step,
-            lambda: self._s3.put_object(
-                Bucket=bucket,
-                Key=key,
-                Body=body,
-                ContentMD5=b64encode(digest).decode(),
-                ContentType="application/octet-stream",
-            ),
-        )
+        headers = {"Content-MD5": b64encode(digest).decode(), "Content-Type": "application/octet-stream"}
+        answer = self._ask("PUT", quote_path(bucket, key), body, headers, step=step)
         etag = self._etag(answer, step)
         looks_wrong = re.fullmatch("[0-9a-f]{32}", etag) and etag != digest.hex()
         if looks_wrong and not self._holds(bucket, key, body, step=step):
@@ -138,125 +102,108 @@ class Storage:
 
     def head(self, bucket: str, key: str, *, step: str) -> Head | None:
         """Return size and ETag, or None when there is no such object."""
-        answer = self._find(step, lambda: self._s3.head_object(Bucket=bucket, Key=key))
-        return answer and Head(size=answer["ContentLength"], etag=self._etag(answer, step))
+        answer = self._find("HEAD", quote_path(bucket, key), step=step)
+        return Head(size=_read_size(answer), etag=self._etag(answer, step)) if answer else None
 
     def get(self, bucket: str, key: str, *, size: int, step: str) -> bytes | None:
         """Return the object, or None when there is no such object; one that is longer than `size` is not read."""
-        token = self._max_bytes.set(max(size, MAX_ANSWER_BYTES))
-        try:
-            return self._find(step, lambda: self._s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-        finally:
-            self._max_bytes.reset(token)
+        answer = self._find("GET", quote_path(bucket, key), step=step, max_bytes=max(size, MAX_ANSWER_BYTES))
+        return answer.body if answer else None
 
     def delete(self, bucket: str, key: str, *, step: str) -> None:
         """Delete an object; one that is not there is deleted already."""
-        self._find(step, lambda: self._s3.delete_object(Bucket=bucket, Key=key))
+        self._find("DELETE", quote_path(bucket, key), step=step)
 
     def close(self) -> None:
         """Let go of the connections."""
         self._http.close()
-        self._s3.close()
 
-    def _send(self, request: AWSPreparedRequest, **_: Any) -> Any:
-        """Send what boto3 has signed: its own transport knows no deadline for a whole request."""
-        body = request.body.read() if isinstance(request.body, io.BytesIO) else None
-        headers = {k: v if isinstance(v, str) else v.decode() for k, v in request.headers.items() if k != "Expect"}
-        answer = self._http.request(
-            request.method,
-            request.url,
-            data=body or None,
-            headers=headers,
-            step=self._step.get(),
-            unknown_on_lost=request.method in ("PUT", "DELETE"),
-            check_status=False,
-            max_bytes=self._max_bytes.get(),
-        )
-        self._refuse_what_is_not_s3(answer)
-        raw = HTTPResponse(io.BytesIO(answer.body), preload_content=False)
-        return AWSResponse(request.url, answer.status, HTTPHeaders.from_dict(answer.headers), raw)
-
-    def _refuse_what_is_not_s3(self, answer: Response) -> None:
-        if 300 <= answer.status < 400:  # boto3 would follow, asking for the bucket's region, for ever
-            message = f"{answer.source}: answered {answer.status}, a redirect; {REMEDIES['PermanentRedirect']}"
-            raise MisconfiguredError(message, http_status=answer.status, code="PermanentRedirect")
-        is_page = answer.body.lstrip()[:5].lower() in (b"<!doc", b"<html") and "ETag" not in answer.headers
-        if answer.status < 300 and is_page:
-            message = f"{answer.source}: answered a web page, not S3; is endpoint_url a proxy's or a portal's?"
-            raise TransientError(message, http_status=answer.status)
-
-    def _etag(self, answer: Any, step: str) -> str:
-        etag = answer.get("ETag", "").strip('"')
-        if not etag:
-            message = (
-                f"{self._partner}: {step}: answered without an ETag, not S3; is endpoint_url a proxy's or a portal's?"
-            )
-            raise TransientError(message, http_status=200)
-        return str(etag)
-
-    def _find(self, step: str, call: Callable[[], T]) -> T | None:
-        """Return what `call` returns, or None where the storage says that there is no such thing."""
+    def _find(self, method: str, path: str, *, step: str, max_bytes: int | None = None) -> Response | None:
+        """Ask for something; None where the storage says that there is no such thing."""
         try:
-            return self._ask(step, call)
+            return self._ask(method, path, step=step, max_bytes=max_bytes)
         except PermanentError as error:
             if error.http_status == 404:
                 return None
             raise
 
-    def _ask(self, step: str, call: Callable[[], T]) -> T:
-        """Return what `call` returns; what boto3 raises becomes one of our decisions."""
-        token = self._step.set(step)
-        source = f"{self._partner}: {step}"
-        try:
-            return call()
-        except ClientError as error:
-            raise _decision(source, error) from None  # its text may quote our request
-        except BotoCoreError as error:
-            message = f"{source}: boto3 refuses the request ({type(error).__name__}); correct the configuration"
-            raise MisconfiguredError(message, code=type(error).__name__) from None
-        finally:
-            self._step.reset(token)
-
-
-def _open(partner: str, *, endpoint_url: str, region: str, access_key_id: str, secret_access_key: str) -> S3Client:
-    config = Config(
-        signature_version="s3v4",
-        s3={"addressing_style": "path"},
-        # The CRC trailers that boto3 adds by default are refused by many S3-compatible services.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        retries={"total_max_attempts": 1},
-    )
-    try:
-        return _session().client(
-            "s3",
-            config=config,
-            endpoint_url=endpoint_url,
-            region_name=region,
-            aws_access_key_id=access_key_id,
-            aws_secret_access_key=secret_access_key,
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        step: str,
+        max_bytes: int | None = None,
+    ) -> Response:
+        """Send one signed request; return an answer that is S3's success."""
+        path, now = self._base + path, datetime.now(UTC)
+        signed = self._signer.sign(method, path, {"Host": self._host, **(headers or {})}, body, now)
+        answer = self._http.request(
+            method,
+            self._endpoint_url.removesuffix(self._base) + path,
+            data=body or None,
+            headers=signed,
+            step=step,
+            unknown_on_lost=method in ("PUT", "DELETE"),
+            check_status=False,
+            max_bytes=max_bytes,
         )
-    except InvalidRegionError:
-        raise MisconfiguredError(f"{partner}: region is not one that boto3 takes; correct it") from None
-    except Exception:  # mostly a ValueError for a host with an underscore; no other option is looked at here
-        message = f"{partner}: endpoint_url is not one that boto3 takes; a host has letters, digits, - and . only"
-        raise MisconfiguredError(message) from None
+        code = _read_code(answer, method)
+        if answer.status >= 300 or code:
+            raise _decision(answer, code)
+        is_page = answer.is_web_page() and "ETag" not in answer.headers
+        if is_page:
+            message = f"{answer.source}: answered a web page, not S3; is endpoint_url a proxy's or a portal's?"
+            raise TransientError(message, http_status=answer.status)
+        return answer
+
+    def _etag(self, answer: Response, step: str) -> str:
+        etag = answer.headers.get("ETag", "").strip('"')
+        if not etag:
+            message = (
+                f"{self._partner}: {step}: answered without an ETag, not S3; is endpoint_url a proxy's or a portal's?"
+            )
+            raise TransientError(message, http_status=200)
+        return etag
 
 
-def _session() -> boto3.session.Session:
-    """Return a session that ignores profiles and config files of whoever runs the process."""
-    core = botocore.session.Session(
-        session_vars={"profile": (None, [], None, None), "config_file": (None, None, os.devnull, None)}
-    )
-    return boto3.session.Session(botocore_session=core)
+def _take_apart(partner: str, endpoint_url: str) -> tuple[str, str]:
+    """Return the Host header's value and what stands before every path."""
+    try:
+        parts = urlsplit(endpoint_url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host:
+        raise MisconfiguredError(f"{partner}: endpoint_url is not a URL; it should look like https://host[:port]")
+    name = f"[{host}]" if ":" in host else host
+    is_usual = port in (None, {"http": 80, "https": 443}.get(parts.scheme))
+    return (name if is_usual else f"{name}:{port}"), parts.path
 
 
-def _decision(source: str, error: ClientError) -> PartnerError:
+def _read_size(answer: Response) -> int:
+    """Return the length of an object that was not sent; -1, as long as none, where it is not told."""
+    told = answer.headers.get("Content-Length", "")
+    return int(told) if told.isascii() and told.isdigit() else -1
+
+
+def _read_code(answer: Response, method: str) -> str:
+    """Return S3's word for what went wrong, "" for none; a write may fail under a status of success."""
+    if method == "GET" and answer.status < 300:
+        return ""
+    found = _CODE.search(answer.body)
+    return found[1].decode()[:64] if found else ""
+
+
+def _decision(answer: Response, code: str) -> PartnerError:
     """Classify what the storage answered."""
-    code = re.sub(r"[^A-Za-z0-9.]", "", error.response["Error"].get("Code") or "")[:64]
-    meta = error.response["ResponseMetadata"]
-    status, headers, now = meta["HTTPStatusCode"], meta["HTTPHeaders"], datetime.now(UTC)
-    said = f"{source}: answered {status}" + (f" {code}" if code not in ("", str(status)) else "")
+    status, headers, now = answer.status, answer.headers, datetime.now(UTC)
+    said = f"{answer.source}: answered {status}" + (f" {code}" if code else "")
+    if 300 <= status < 400:  # nothing of ours goes to wherever another one likes
+        message = f"{said}, a redirect; {REMEDIES['PermanentRedirect']}"
+        return MisconfiguredError(message, http_status=status, code="PermanentRedirect")
     if code in REMEDIES or status in (401, 403):
         remedy = REMEDIES.get(code, "check endpoint_url, region and credentials")
         clocks = describe_clocks(headers.get("date"), now)  # an answer to HEAD has no code
