@@ -53,6 +53,7 @@ def work() -> tuple[int, float]:
     """Claim and complete chunks until there is none; return how many jobs in how many seconds."""
     from dataunion import claims
     from dataunion.clock import db_now
+    from dataunion.endings import Ending
     from dataunion.models import SyncJob
     from dataunion.state import Attempt, Outcome, Status
 
@@ -68,7 +69,7 @@ def work() -> tuple[int, float]:
             duration_ms=1,
             trigger="ingest",
         )
-        ending = claims.Ending(
+        ending = Ending(
             status=Status.DONE, due_at=now, attempt=attempt, receipt={"url": "https://a.example/o"}, refs=[("key", "k")]
         )
         done += len(claims.settle([(job, ending) for job in jobs], now))

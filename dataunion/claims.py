@@ -11,8 +11,6 @@ import random
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from copy import copy
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,32 +19,17 @@ from django.db import Error, IntegrityError, transaction
 from django.db.models import BinaryField, Case, F, Q, QuerySet, When
 
 from dataunion import gate, vault
-from dataunion.causes import name_cause
 from dataunion.conf import conf
-from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncAttempt, SyncJob, has_ended
+from dataunion.endings import ENDED, Ending, end
+from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncAttempt, SyncJob, each, has_ended
 from dataunion.models.expressions import literal
 from dataunion.publication import in_one_transaction, publish, write_entry
 from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, REOPENABLE, Attempt, Outcome, PartnerEntry, Status
-from partners.base import PUSH
 
 _POISON_CRASHES = 2
 _AHEAD = timedelta(seconds=60)  # less is nobody's trouble
 _CRASHED_BULK = 0.1  # of the claims, while live work is due as well
 FAILING_LIMIT = 10_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ending:
-    """How a worker lets go of a job: the new status, when it is due again, and what to tell people."""
-
-    status: Status
-    due_at: datetime
-    attempt: Attempt | None = None  # None: nothing to record (a mere wait)
-    spends_attempt: bool = False
-    waits: bool = False  # counts towards the limit of waiting
-    waits_for: str | None = None
-    receipt: Mapping[str, Any] = field(default_factory=dict)
-    refs: Sequence[tuple[str, str]] = ()
 
 
 # --- taking into hand ------------------------------------------------------------------------------------------------
@@ -136,15 +119,19 @@ def save_step(jobs: Collection[SyncJob], step: str, now: datetime) -> set[UUID]:
     """Store `job.saved` of the whole chunk, whose next step is `step`; return the keys of those still ours."""
     if not jobs:
         return set()
-    field_ = BinaryField()
-    whens = [When(pk=job.pk, then=literal(job.saved, field_)) for job in jobs]
-    updated = _ours(jobs).update(
-        saved=Case(*whens, output_field=field_),
-        step=step,
-        crashes=0,
-        waiting_since=None,
-        lease_until=now + timedelta(seconds=conf().sync_lease_s),
-    )
+    same = {
+        "step": step,
+        "crashes": 0,
+        "waiting_since": None,
+        "lease_until": now + timedelta(seconds=conf().sync_lease_s),
+    }
+    if each.is_at_hand():
+        with in_one_transaction():
+            updated = each.update_each(SyncJob, [(_guard(job), {"saved": job.saved, **same}) for job in jobs])
+    else:
+        field_ = BinaryField()
+        whens = [When(pk=job.pk, then=literal(job.saved, field_)) for job in jobs]
+        updated = _ours(jobs).update(saved=Case(*whens, output_field=field_), **same)
     if updated == len(jobs):
         return {job.pk for job in jobs}
     return set(_ours(jobs).values_list("pk", flat=True))
@@ -156,66 +143,44 @@ def save_step(jobs: Collection[SyncJob], step: str, now: datetime) -> set[UUID]:
 def settle(endings: Sequence[tuple[SyncJob, Ending]], now: datetime, *guard: Q) -> list[SyncJob]:
     """Commit and publish how a chunk's jobs ended; return those that were still ours, as they are now."""
     with in_one_transaction():
-        ours = [ended for job, ending in endings if (ended := _commit(job, ending, now, guard))]
+        ours = None if guard else _commit_all(endings, now)
+        if ours is None:
+            ours = [ended for job, ending in endings if (ended := _commit(job, ending, now, guard))]
         publish(ours, now)
     return ours
 
 
+class _LostError(Exception):
+    """Somebody else has one of these jobs by now."""
+
+
+def _commit_all(endings: Sequence[tuple[SyncJob, Ending]], now: datetime) -> list[SyncJob] | None:
+    """Store all outcomes in one go; None, and nothing stored, where not all of the jobs are still ours."""
+    if not each.is_at_hand():
+        return None
+    ended = [end(job, ending, now) for job, ending in endings]
+    try:
+        with transaction.atomic():
+            if each.update_each(SyncJob, [(_guard(job), _changes(job)) for job in ended]) < len(ended):
+                raise _LostError
+    except _LostError:
+        return None
+    return ended
+
+
 def _commit(job: SyncJob, ending: Ending, now: datetime, guard: Sequence[Q]) -> SyncJob | None:
-    """Store the outcome, guarded by the token; a row with an outcome stays in hand until that is published.
-
-    The job itself is left as it was, so that whoever fails here can end it in another way.
-    """
-    still_ours = SyncJob.objects.filter(*guard, pk=job.pk, lease_token=job.lease_token, status=Status.RUNNING)
-    ended = copy(job)
-    _end(ended, ending, now)
-    changes = {name: getattr(ended, name) for name in _ENDED}
-    return ended if still_ours.update(lease_token="", **changes) == 1 else None
+    """Store the outcome, guarded by the token; a row with an outcome stays in hand until that is published."""
+    ended = end(job, ending, now)
+    still_ours = SyncJob.objects.filter(*guard, **_guard(job))
+    return ended if still_ours.update(**_changes(ended)) == 1 else None
 
 
-_ENDED = (
-    "status",
-    "due_at",
-    "attempts",
-    "runs",
-    "crashes",
-    "waiting_since",
-    "waits_for",
-    "step",
-    "spent",
-    "lease_until",
-    "outcome",
-    "error_class",
-    "error_message",
-    "cause",
-    "changed_at",
-)
+def _guard(job: SyncJob) -> dict[str, Any]:
+    return {"id": job.pk, "lease_token": job.lease_token, "status": Status.RUNNING}
 
 
-def _end(job: SyncJob, ending: Ending, now: datetime) -> None:
-    attempt = ending.attempt
-    job.status, job.due_at, job.changed_at = ending.status, ending.due_at, now
-    job.attempts += ending.spends_attempt
-    job.waiting_since = (job.waiting_since or now) if ending.waits else None
-    job.waits_for = ending.waits_for
-    if attempt is None and ending.status != Status.DONE:
-        job.lease_until = NEVER  # a wait has nothing to publish
-        return
-    job.lease_until = now + timedelta(seconds=conf().sync_lease_s)
-    done = ending.status == Status.DONE
-    entry: dict[str, Any] = dict(ending.receipt, is_synced=done and job.kind == PUSH)
-    if done:
-        entry["synced_at" if job.kind == PUSH else "withdrawn_at"] = now.isoformat()
-        job.error_class = job.error_message = ""
-        job.cause = None
-    elif attempt is not None:
-        job.error_class, job.error_message = attempt.error_class, attempt.error_message
-        job.cause = name_cause(attempt.error_message)
-    if attempt is not None:
-        job.runs, job.spent = attempt.number, None
-    entry["error_message"] = job.error_message or None
-    facts = attempt.dump() if attempt else None
-    job.outcome = {"entry": entry, "attempt": facts, "refs": [list(ref) for ref in ending.refs]}
+def _changes(ended: SyncJob) -> dict[str, Any]:
+    return {"lease_token": "", **{name: getattr(ended, name) for name in ENDED}}
 
 
 def rescue(now: datetime, *, limit: int = 500) -> list[SyncJob]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from django.db import IntegrityError, connection, models, transaction
 
 from dataunion import vault
-from dataunion.models import NEVER, DataUnion, RemoteRef, SyncAttempt, SyncJob
+from dataunion.models import NEVER, DataUnion, RemoteRef, SyncAttempt, SyncJob, each
 from dataunion.models.expressions import MergeEntry
 from dataunion.state import Attempt, PartnerEntry, Status
 
@@ -26,22 +27,79 @@ _FACTS = {field.name for field in fields(Attempt)}
 def publish(jobs: Iterable[SyncJob], now: datetime) -> None:
     """Do what the stored outcomes of these jobs say."""
     jobs = [job for job in jobs if job.outcome is not None]
-    refused = [job for job in jobs if not _publish_entry(job, now)]
-    insert_missing(SyncAttempt, [a for job in jobs if (a := _attempt(job, now))])
-    insert_missing(RemoteRef, [ref for job in jobs for ref in _refs(job)])
-    for job in jobs:
-        same = SyncJob.objects.filter(pk=job.pk, fence=job.fence, status=job.status)
-        if job.status == Status.DONE or (job in refused and _is_synced(job)):
-            same.delete()  # also the work of somebody slow, which a newer word has ended
-        else:
-            same.update(outcome=None, lease_token="", lease_until=NEVER)
+    with in_one_transaction():
+        refused = {job.pk for job in _publish_entries(jobs, now)}
+        insert_missing(SyncAttempt, [a for job in jobs if (a := _attempt(job, now))])
+        insert_missing(RemoteRef, [ref for job in jobs for ref in _refs(job)])
+        ended: list[SyncJob] = []
+        going_on: list[SyncJob] = []
+        for job in jobs:
+            # Also the work of somebody slow has ended, which a newer word has ended.
+            has_ended = job.status == Status.DONE or (job.pk in refused and _is_synced(job))
+            (ended if has_ended else going_on).append(job)
+        _end(ended, going_on)
 
 
-def _publish_entry(job: SyncJob, now: datetime) -> bool:
-    changes = dict(job.outcome["entry"], fence=job.fence, attempts=job.runs)
+def _end(ended: Sequence[SyncJob], going_on: Sequence[SyncJob]) -> None:
+    """Delete the rows of work that has ended, and let go of the others."""
+    free = {"outcome": None, "lease_token": "", "lease_until": NEVER}
+    if each.is_at_hand():
+        each.delete_each(SyncJob, [_same(job) for job in ended])
+        each.update_each(SyncJob, [(_same(job), free) for job in going_on])
+        return
+    for job in ended:
+        SyncJob.objects.filter(**_same(job)).delete()
+    for job in going_on:
+        SyncJob.objects.filter(**_same(job)).update(**free)
+
+
+def _same(job: SyncJob) -> dict[str, Any]:
+    return {"id": job.pk, "fence": job.fence, "status": job.status}
+
+
+def _publish_entries(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
+    """Write the entries, each unless it is newer than its job; return the jobs whose entry was."""
+    if not each.is_at_hand():
+        return [
+            job
+            for job in jobs
+            if not write_entry(job.record_id, job.partner, _changes(job), now, at_most_fence=job.fence)
+        ]
+    writes = [(job, MergeEntry(job.partner, _changes(job))) for job in jobs]
+    written = 0
+    for _, group in groupby(sorted(writes, key=_shape), key=_shape):
+        written += _merge_each(list(group), now)
+    if written == len(jobs):
+        return []
+    stored = dict(DataUnion.objects.filter(pk__in=[job.record_id for job in jobs]).values_list("pk", "partners"))
+    return [job for job in jobs if stored.get(job.record_id, {}).get(job.partner, {}).get("fence") != job.fence]
+
+
+def _shape(write: tuple[SyncJob, MergeEntry]) -> tuple[str, ...]:
+    return tuple(write[1].changes)
+
+
+def _merge_each(writes: Sequence[tuple[SyncJob, MergeEntry]], now: datetime) -> int:
+    """Write entries that change the same keys; return how many were written."""
+    keys, vendor = _shape(writes[0]), connection.vendor
+    if vendor == "sqlite":
+        merge, fence = MergeEntry.merge_on_sqlite('"partners"', keys), 'json_extract("partners", %s)'
+    else:
+        merge, fence = MergeEntry.merge_on_postgresql('"partners"'), "(\"partners\" -> %s ->> 'fence')::bigint"
+    sql = f'UPDATE "dataunions" SET "partners" = {merge}, "updated_at" = %s WHERE "_id" = %s AND {fence} <= %s'  # noqa: S608 - names of ours
+    key, at = DataUnion._meta.pk, connection.ops.adapt_datetimefield_value(now)
+    rows = []
+    for job, entry in writes:
+        place = f'$."{job.partner}"."fence"' if vendor == "sqlite" else job.partner
+        record = key.get_db_prep_value(job.record_id, connection)
+        rows.append([*entry.read_parameters(vendor), at, record, place, job.fence])
+    return each.run_each(sql, rows)
+
+
+def _changes(job: SyncJob) -> dict[str, Any]:
     saved = job.saved if job.status == Status.DONE else None
-    changes["retry_data"] = None if saved is None else vault.to_text(bytes(saved))
-    return write_entry(job.record_id, job.partner, changes, now, at_most_fence=job.fence)
+    retry_data = None if saved is None else vault.to_text(bytes(saved))
+    return dict(job.outcome["entry"], fence=job.fence, attempts=job.runs, retry_data=retry_data)
 
 
 def _is_synced(job: SyncJob) -> bool:

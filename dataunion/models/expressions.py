@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import models
@@ -20,18 +20,31 @@ class MergeEntry(Func):
     def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
         """Set each key by its path; a merge patch would drop the nulls."""
         column, params = compiler.compile(self.get_source_expressions()[0])
-        pairs: list[Any] = []
-        for key, value in self.changes.items():
-            pairs += [f'$."{self.partner}"."{key}"', json.dumps(value)]
-        places = ", ".join(["%s, json(%s)"] * len(self.changes))
-        empty, entry = f'$."{self.partner}"', f"json_insert({column}, %s, json('{{}}'))"
-        return f"json_set({entry}, {places})", [*params, empty, *pairs]
+        return self.merge_on_sqlite(column, self.changes), [*params, *self.read_parameters("sqlite")]
 
     def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
         """Concatenate into the entry."""
         column, params = compiler.compile(self.get_source_expressions()[0])
-        sql = f"jsonb_set({column}, %s::text[], coalesce({column} -> %s, '{{}}'::jsonb) || %s::jsonb)"
-        return sql, [*params, [self.partner], *params, self.partner, json.dumps(self.changes)]
+        return self.merge_on_postgresql(column), [*params, *params, *self.read_parameters("postgresql")]
+
+    @staticmethod
+    def merge_on_sqlite(column: str, keys: Iterable[str]) -> str:
+        """Return SQL for these keys' values; `read_parameters` gives what it wants."""
+        places = ", ".join("%s, json(%s)" for _ in keys)
+        return f"json_set(json_insert({column}, %s, json('{{}}')), {places})"
+
+    @staticmethod
+    def merge_on_postgresql(column: str) -> str:
+        """Return SQL for any keys' values; `read_parameters` gives what it wants."""
+        return f"jsonb_set({column}, %s::text[], coalesce({column} -> %s, '{{}}'::jsonb) || %s::jsonb)"
+
+    def read_parameters(self, vendor: str) -> list[Any]:
+        """Return what stands for the places in the SQL of this database."""
+        if vendor == "postgresql":
+            return [[self.partner], self.partner, json.dumps(self.changes)]
+        entry = f'$."{self.partner}"'
+        pairs = [part for key, value in self.changes.items() for part in (f'{entry}."{key}"', json.dumps(value))]
+        return [entry, *pairs]
 
     def as_mql(self, compiler: Any, connection: Any, **_: Any) -> dict[str, Any]:
         """Merge twice; values are literals, since a text may begin with a dollar."""

@@ -19,9 +19,9 @@ from uuid import UUID
 from django.db import DataError, Error
 
 from dataunion import claims, ledger, roster
-from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.conf import conf
+from dataunion.endings import Ending
 from dataunion.models import DataUnion, Partner, SyncJob
 from dataunion.state import Outcome, Status, add_spent
 from dataunion.sync import gates
@@ -150,9 +150,11 @@ class Chunk:
             found = {pk: loaded[item.record_id] for pk, item in group.items()}
             unopened = {pk: result for pk, result in found.items() if isinstance(result, Exception)}
             group = {pk: result for pk, result in found.items() if isinstance(result, Item)}
-        many = getattr(self.adapter, f"{step}_many", None)
-        results = self._run_many(many, group) if many else self._run_threads(step, group)
-        return unopened | results
+        if many := getattr(self.adapter, f"{step}_many", None):
+            return unopened | self._run_many(many, group)
+        if step in self.adapter.local_steps:
+            return unopened | self._run_here(step, group)
+        return unopened | self._run_threads(step, group)
 
     def _note_spent(self, pk: UUID, step: str) -> None:
         took_s = self.took_s.pop(pk, None)
@@ -183,6 +185,19 @@ class Chunk:
             return dict.fromkeys(group, error)
         finally:
             self.took_s.update(dict.fromkeys(group, time.monotonic() - began))  # one call, which each had to wait for
+
+    def _run_here(self, step: str, group: dict[UUID, Item]) -> dict[UUID, StepResult | Exception]:
+        """Run a step that waits for nobody: a thread would only cost."""
+        results: dict[UUID, StepResult | Exception] = {}
+        for pk, item in group.items():
+            self._renew_in_time()
+            try:
+                results[pk] = self._ask(step, pk, item)
+            except _NotBegunError:
+                break
+            except Exception as error:
+                results[pk] = error
+        return results
 
     def _run_threads(self, step: str, group: dict[UUID, Item]) -> dict[UUID, StepResult | Exception]:
         """Run a step for each item; those not begun when the partner shows trouble are left out."""
@@ -234,6 +249,8 @@ class Chunk:
     def _merge(self, pk: UUID, changes: Mapping[str, Any]) -> None:
         """Put a step's results into the job; a value of None takes a key away."""
         job, item = self.jobs[pk], self.items[pk]
+        if changes == {} and job.saved is not None:
+            return  # what is sealed stays as it is
         merged = {k: v for k, v in {**item.saved, **changes}.items() if v is not None}
         self.items[pk] = replace(item, saved=merged)
         job.saved = claims.seal_saved(job.record_id, job.partner, merged)

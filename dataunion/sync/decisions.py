@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dataunion.causes import name_cause
-from dataunion.claims import Ending
 from dataunion.conf import conf
+from dataunion.endings import Ending
 from dataunion.models import Partner, SyncJob
 from dataunion.state import Attempt, Outcome, Status
 from dataunion.sync.backoff import clamp_retry_after, delay_s

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from dataunion import claims
-from dataunion.claims import Ending
 from dataunion.clock import db_now
+from dataunion.endings import Ending
 from dataunion.models import NEVER, DataUnion, HealthData, RemoteRef, SyncAttempt, SyncJob
 from dataunion.state import Status, add_spent
 from tests.dataunion.work import FAILURE, ago, ahead, claim, done, make_job, row, set_partner, steal
@@ -316,3 +316,19 @@ def test_what_is_let_go_keeps_what_its_steps_took() -> None:
 
     assert SyncJob.objects.get(pk=job.pk).spent == job.spent
     assert SyncJob.objects.exclude(pk=job.pk).get().spent is None
+
+
+@pytest.mark.parametrize("lost", [0, 2])
+def test_whoever_lost_one_job_of_a_chunk_ends_the_others(lost: int) -> None:
+    for _ in range(3):
+        make_job()
+    jobs = claim()
+    SyncJob.objects.filter(pk=jobs[lost].pk).update(lease_token="another", fence=jobs[lost].fence + 1)
+
+    ended = claims.settle([(job, done()) for job in jobs], db_now())
+
+    assert {job.pk for job in ended} == {job.pk for job in jobs} - {jobs[lost].pk}
+    stored = {record.pk: record.entry("akave").is_synced for record in DataUnion.objects.all()}
+    assert stored == {job.record_id: job.pk != jobs[lost].pk for job in jobs}
+    left = SyncJob.objects.get(partner="akave")
+    assert (left.pk, left.status, left.lease_token, left.outcome) == (jobs[lost].pk, "running", "another", None)

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from dataunion import claims, vault
-from dataunion.claims import Ending
 from dataunion.clock import db_now
+from dataunion.endings import Ending
 from dataunion.models import NEVER, DataUnion, SyncAttempt, SyncJob
 from dataunion.models.expressions import MergeEntry
 from dataunion.state import Status, add_spent

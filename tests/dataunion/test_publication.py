@@ -10,8 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from dataunion import claims, publication
-from dataunion.claims import Ending
 from dataunion.clock import db_now
+from dataunion.endings import Ending
 from dataunion.models import NEVER, DataUnion, RemoteRef, SyncAttempt, SyncJob
 from dataunion.models.expressions import MergeEntry
 from dataunion.state import Status
@@ -47,7 +47,7 @@ def facts() -> dict[str, Any]:
 
 PARTS: list[Callable[[SyncJob], None]] = [
     lambda job: None,
-    lambda job: publication._publish_entry(job, db_now()),
+    lambda job: publication._publish_entries([job], db_now()),
     lambda job: publication.insert_missing(SyncAttempt, [a for a in [publication._attempt(job, db_now())] if a]),
     lambda job: publication.insert_missing(RemoteRef, publication._refs(job)),
 ]

@@ -13,9 +13,9 @@ from django.db import connection
 from django.test import override_settings
 
 from dataunion import claims, roster
-from dataunion.claims import Ending
 from dataunion.clock import db_now
 from dataunion.conf import conf
+from dataunion.endings import Ending
 from dataunion.ingest import register_record
 from dataunion.models import NEVER, DataUnion, Partner, SyncJob
 from dataunion.state import Attempt, Outcome, Status

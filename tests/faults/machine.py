@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from dataunion import claims, models, reconcile, retries, roster, stats
-from dataunion.claims import Ending
 from dataunion.clock import db_now
+from dataunion.endings import Ending
 from dataunion.ingest import register_record
 from dataunion.models import NEVER, DataUnion, Partner, RetryRun, SyncJob, TaskLease
 from dataunion.state import RunState, Status

@@ -17,8 +17,8 @@ import pytest
 from django.conf import settings
 
 from dataunion import claims, reconcile, retries
-from dataunion.claims import Ending
 from dataunion.clock import db_now
+from dataunion.endings import Ending
 from dataunion.models import DataUnion, SyncJob
 from dataunion.state import Status
 from dataunion.sync import engine

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dataunion.claims import Ending
 from dataunion.conf import conf
+from dataunion.endings import Ending
 from dataunion.models import Partner, SyncJob
 from dataunion.state import Attempt, Outcome, Status
 from dataunion.sync.decisions import Situation, decide, describe_bug, internal_error, peace_s

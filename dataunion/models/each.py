@@ -1,0 +1,75 @@
+"""One statement run for each of many rows in one go: what a chunk writes costs SQL one round trip and no ORM.
+
+SQL only: MongoDB's driver tells of many updates how many hit in all, and nothing there can be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+
+Row = Mapping[str, Any]
+
+
+def is_at_hand() -> bool:
+    """Say whether this database runs one statement for many rows."""
+    return connection.vendor != "mongodb"
+
+
+def update_each(model: type[models.Model], rows: Sequence[tuple[Row, Row]]) -> int:
+    """Update by (guard, changes), which all name the same fields; return how many rows were hit in all."""
+    if not rows:
+        return 0
+    guard, changes = rows[0]
+    columns = ", ".join(f"{_column(model, name)} = %s" for name in changes)
+    sql = f"UPDATE {_quote(model._meta.db_table)} SET {columns} WHERE {_where(model, guard)}"  # noqa: S608 - names of ours
+    given = _prepare(model, [changes for _, changes in rows])
+    asked = _prepare(model, [guard for guard, _ in rows])
+    return run_each(sql, [[*new, *old] for new, old in zip(given, asked, strict=True)])
+
+
+def delete_each(model: type[models.Model], rows: Sequence[Row]) -> int:
+    """Delete by guard, which all name the same fields; return how many rows were hit in all."""
+    if not rows:
+        return 0
+    sql = f"DELETE FROM {_quote(model._meta.db_table)} WHERE {_where(model, rows[0])}"  # noqa: S608 - names of ours
+    return run_each(sql, _prepare(model, rows))
+
+
+def run_each(sql: str, parameters: Sequence[Sequence[Any]]) -> int:
+    """Run a statement with each of these parameters; return how many rows were hit in all."""
+    with connection.cursor() as cursor:
+        cursor.executemany(sql, parameters)
+        return int(cursor.rowcount)
+
+
+def _where(model: type[models.Model], guard: Row) -> str:
+    return " AND ".join(f"{_column(model, name)} = %s" for name in guard)
+
+
+def _prepare(model: type[models.Model], rows: Sequence[Row]) -> list[tuple[Any, ...]]:
+    """Return the values as the database takes them; one object that stands in many rows is prepared once."""
+    database = connections[DEFAULT_DB_ALIAS]
+    columns = []
+    for name in rows[0]:
+        prepare, known = _field(model, name).get_db_prep_save, {}
+        for row in rows:
+            value = row[name]
+            if id(value) not in known:
+                known[id(value)] = prepare(value, database)
+        columns.append([known[id(row[name])] for row in rows])
+    return list(zip(*columns, strict=True))
+
+
+def _column(model: type[models.Model], name: str) -> str:
+    return _quote(_field(model, name).column)
+
+
+def _field(model: type[models.Model], name: str) -> Any:
+    return model._meta.get_field(name)
+
+
+def _quote(name: str) -> str:
+    return connection.ops.quote_name(name)
