@@ -55,6 +55,7 @@ ANSWERS: list[tuple[int, str, Decision, str]] = [
     (404, "NoSuchBucket", MisconfiguredError, "create the bucket"),
     (400, "AuthorizationHeaderMalformed", MisconfiguredError, "set region"),
     (301, "PermanentRedirect", MisconfiguredError, "where the bucket lives"),
+    (307, "TemporaryRedirect", MisconfiguredError, "where the bucket lives"),
     (400, "InvalidArgument", PermanentError, "refused again"),
     (413, "EntityTooLarge", PermanentError, "refused again"),
     (501, "NotImplemented", PermanentError, "refused again"),
