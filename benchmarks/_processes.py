@@ -36,8 +36,8 @@ def new_database(name: str) -> Iterator[dict[str, str]]:
 
 def begin(env: Mapping[str, str], module: str, *arguments: str) -> subprocess.Popen[str]:
     """Start a module of ours with these arguments; its last line of output is to be JSON."""
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=dict(env), stdout=subprocess.PIPE, text=True)
+    command, pipe = [sys.executable, "-m", module, *arguments], subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=dict(env), stdin=pipe, stdout=pipe, text=True)
 
 
 def answer(process: subprocess.Popen[str]) -> Any:

@@ -1,18 +1,20 @@
-"""The rows of a large union: records synced at two partners but for some failures, and what was tried lately.
+"""The rows of a large union: records synced at two partners but for some open work, and what was tried lately.
 
-They are written as they are, past claims and ingest, into an empty database; nothing is ever sent for them.
+They are written as they are, past claims and ingest, into an empty database; nothing was ever sent for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Model
 
+from benchmarks._inserts import Row, write
 from dataunion import roster, stats
 from dataunion.causes import name_cause
 from dataunion.clock import db_now
@@ -22,132 +24,145 @@ from dataunion.state import Outcome, PartnerEntry, Status
 
 PARTNERS = ("akave", "vana")
 _SPAN = timedelta(days=30)  # in which the records came in
-_PAGE = 2000
-_FAILURES = (  # partner, step, class, message, status
-    ("akave", "upload", "transient", "akave: upload: HTTP 503", Status.FAILED),
-    ("akave", "confirm", "transient", "akave: confirm: no answer within 30 s", Status.RETRYING),
-    ("vana", "confirm_register", "permanent", "vana: register: the contract refused 0x{n:040x}", Status.FAILED),
-    ("vana", "sign_register", "blocked", "vana: the signer's balance is too low", Status.BLOCKED),
-    ("akave", "upload", "limited", "akave: upload: HTTP 429", Status.FAILED),
+
+
+@dataclass(frozen=True)
+class _Open:
+    """What one record's open work has in common with others'."""
+
+    partner: str
+    status: Status
+    step: str = ""
+    error_class: str = ""
+    message: str = ""
+    attempts: int = 12
+
+
+_FAILURES = (
+    _Open("akave", Status.FAILED, "upload", "transient", "akave: upload: HTTP 503"),
+    _Open("akave", Status.RETRYING, "confirm", "transient", "akave: confirm: no answer within 30 s"),
+    _Open("vana", Status.FAILED, "confirm_register", "permanent", "vana: register: the contract refused 0x{n:040x}"),
+    _Open("vana", Status.BLOCKED, "sign_register", "blocked", "vana: the signer's balance is too low"),
+    _Open("akave", Status.FAILED, "upload", "limited", "akave: upload: HTTP 429"),
 )
+_WAITING = _Open("akave", Status.PENDING, attempts=0)
 
 
-def fill(*, records: int, failures: int, attempts: int = 20_000) -> Iterator[str]:
-    """Write the rows; yield what was written as it goes on. Raises ValueError where there are records already."""
+def fill(*, records: int, failures: int, waiting: int = 0, attempts: int = 20_000) -> Iterator[str]:
+    """Write the rows, `waiting` of them due at Akave; yield what was written as it goes on.
+
+    Raises ValueError where there are records already.
+    """
     if DataUnion.objects.exists():
         raise ValueError("The database has records. Name an empty one in DATABASE_URL.")
     roster.find_partners()
     now = db_now()
     ids = [uuid7() for _ in range(records)]
-    every = max(1, records // failures) if failures else records + 1
-    failing = {pk: _FAILURES[n // every % len(_FAILURES)] for n, pk in enumerate(ids) if n % every == 0}
-    failing = dict(islice(failing.items(), failures))
-    yield from _write("records", (_record(n, pk, failing.get(pk), now, records) for n, pk in enumerate(ids)), records)
-    yield from _write(
-        "failures", (_job(n, pk, failing[pk], now) for n, pk in enumerate(ids) if pk in failing), failures
-    )
-    recent = ids[-attempts:]
-    yield from _write("attempts", (_attempt(n, pk, now) for n, pk in enumerate(recent)), len(recent))
-    yield from _write("references", (_reference(n, pk) for n, pk in enumerate(recent)), len(recent))
-    yield from _write("hours", _hours(now), 0)
+    work = _choose(records, failures, waiting)
+    tries = range(max(0, records - attempts), records)
+    yield from _write("records", DataUnion, (_record(n, pk, work.get(n), now, records) for n, pk in enumerate(ids)))
+    yield from _write("open jobs", SyncJob, (_job(n, ids[n], one, now) for n, one in work.items()))
+    yield from _write("attempts", SyncAttempt, (_attempt(records - n, ids[n], now) for n in tries))
+    yield from _write("references", RemoteRef, (_reference(n, ids[n]) for n in tries))
+    yield from _write("hours", HourStat, _hours(now))
     _count(records)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")  # as its autovacuum does after a while
 
 
-def _write(what: str, rows: Iterable[Model], wanted: int) -> Iterator[str]:
-    source, written = iter(rows), 0
-    while page := list(islice(source, _PAGE)):
-        type(page[0])._default_manager.bulk_create(page, batch_size=500)
-        written += len(page)
-        yield f"{written:,} of {wanted:,} {what}" if wanted else f"{written:,} {what}"
+def _choose(records: int, failures: int, waiting: int) -> dict[int, _Open]:
+    """Return the open work by its record's number, spread evenly, the waiting among the failures."""
+    wanted = failures + waiting
+    work: dict[int, _Open] = {}
+    for place in range(wanted):
+        waits = (place + 1) * waiting // wanted - place * waiting // wanted
+        work[place * records // wanted] = _WAITING if waits else _FAILURES[len(work) % len(_FAILURES)]
+    return work
 
 
-def _owner(n: int) -> tuple[str, str]:
-    return f"{n // 5:064x}", ("health", "checkin")[n % 2]
+def _write(what: str, model: type[Model], rows: Iterable[Row]) -> Iterator[str]:
+    for written in write(model, rows):
+        yield f"{written:,} {what}"
 
 
-def _record(n: int, pk: Any, failure: Any, now: datetime, records: int) -> DataUnion:
+def _owner(n: int) -> Row:
+    return {"user_hash": f"{n // 5:064x}", "data_type": ("health", "checkin")[n % 2]}
+
+
+def _record(n: int, pk: UUID, work: _Open | None, now: datetime, records: int) -> Row:
     came_in = now - _SPAN + n * _SPAN / records
     receipts: dict[str, dict[str, Any]] = {"akave": {"key": f"health/{n:08d}"}, "vana": {"file_id": n}}
     partners = {name: _synced(receipt, came_in) for name, receipt in receipts.items()}
-    if failure:
-        partners[failure[0]] = PartnerEntry(error_message=failure[3].format(n=n), fence=1, attempts=12).dump()
-    user_hash, data_type = _owner(n)
-    return DataUnion(
-        id=pk,
-        user_hash=user_hash,
-        data_type=data_type,
-        data_id=f"row-{n:08d}",
-        partners=partners,
-        counted=1,
-        created_at=came_in,
-        updated_at=came_in,
-    )
+    if work:
+        error = work.message.format(n=n) or None
+        partners[work.partner] = PartnerEntry(error_message=error, fence=1, attempts=work.attempts).dump()
+    own = {"id": pk, "data_id": f"row-{n:08d}", "partners": partners, "counted": 1}
+    return {**own, **_owner(n), "created_at": came_in, "updated_at": came_in}
 
 
 def _synced(receipt: dict[str, Any], at: datetime) -> dict[str, Any]:
     return PartnerEntry(is_synced=True, fence=1, attempts=1, synced_at=at.isoformat(), receipt=receipt).dump()
 
 
-def _job(n: int, pk: Any, failure: tuple[str, str, str, str, Status], now: datetime) -> SyncJob:
-    partner, step, error_class, message, status = failure
-    user_hash, data_type = _owner(n)
+def _job(n: int, pk: UUID, work: _Open, now: datetime) -> Row:
     changed_at = now - timedelta(seconds=30 + n)
-    return SyncJob(
-        record_id=pk,
-        partner=partner,
-        user_hash=user_hash,
-        data_type=data_type,
-        status=status,
-        step=step,
-        attempts=12,
-        runs=12,
-        due_at=changed_at if status != Status.RETRYING else now + timedelta(hours=1),
-        error_class=error_class,
-        error_message=message.format(n=n),
-        cause=name_cause(message.format(n=n)),
-        created_at=changed_at,
-        changed_at=changed_at,
-    )
+    message = work.message.format(n=n)
+    return {
+        "id": uuid7(),
+        "record_id": pk,
+        **_owner(n),
+        "partner": work.partner,
+        "status": work.status,
+        "step": work.step,
+        "attempts": work.attempts,
+        "runs": work.attempts,
+        "due_at": changed_at if work.status != Status.RETRYING else now + timedelta(hours=1),
+        "error_class": work.error_class,
+        "error_message": message,
+        "cause": name_cause(message) if message else None,
+        "created_at": changed_at,
+        "changed_at": changed_at,
+    }
 
 
-def _attempt(n: int, pk: Any, now: datetime) -> SyncAttempt:
-    partner, at = PARTNERS[n % 2], now - timedelta(seconds=5 * n)
-    return SyncAttempt(
-        record_id=pk,
-        partner=partner,
-        data_type="health",
-        number=1,
-        fence=1,
-        step="confirm",
-        started_at=at,
-        duration_ms=20 + n % 4000,
-        outcome=Outcome.SYNCED,
-        trigger="ingest",
-        created_at=at,
-    )
+def _attempt(back: int, pk: UUID, now: datetime) -> Row:
+    at = now - timedelta(seconds=5 * back)
+    return {
+        "id": uuid7(),
+        "record_id": pk,
+        "partner": PARTNERS[back % 2],
+        "data_type": "health",
+        "number": 1,
+        "fence": 1,
+        "step": "confirm",
+        "started_at": at,
+        "duration_ms": 20 + back % 4000,
+        "outcome": Outcome.SYNCED,
+        "trigger": "ingest",
+        "created_at": at,
+    }
 
 
-def _reference(n: int, pk: Any) -> RemoteRef:
-    return RemoteRef(record_id=pk, partner="akave", kind="object_key", value=f"health/{n:08d}")
+def _reference(n: int, pk: UUID) -> Row:
+    return {"id": uuid7(), "record_id": pk, "partner": "akave", "kind": "object_key", "value": f"health/{n:08d}"}
 
 
-def _hours(now: datetime) -> Iterator[HourStat]:
+def _hours(now: datetime) -> Iterator[Row]:
     last = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     for back in range(int(_SPAN / timedelta(hours=1))):
         for n, partner in enumerate(PARTNERS):
             for outcome, error_class, count in ((Outcome.SYNCED, "", 270), (Outcome.TRANSIENT, "transient", 9 + n)):
-                yield HourStat(
-                    hour=last - timedelta(hours=back),
-                    partner=partner,
-                    data_type="health",
-                    outcome=outcome,
-                    error_class=error_class,
-                    count=count,
-                    durations={"1000": count},
-                )
+                yield {
+                    "id": uuid7(),
+                    "hour": last - timedelta(hours=back),
+                    "partner": partner,
+                    "data_type": "health",
+                    "outcome": outcome,
+                    "error_class": error_class,
+                    "count": count,
+                    "durations": {"1000": count},
+                }
 
 
 def _count(records: int) -> None:
