@@ -97,7 +97,7 @@ def _record(n: int, pk: UUID, work: _Open | None, now: datetime, records: int) -
     if work:
         error = work.message.format(n=n) or None
         partners[work.partner] = PartnerEntry(error_message=error, fence=1, attempts=work.attempts).dump()
-    own = {"id": pk, "data_id": f"row-{n:08d}", "partners": partners, "counted": 1}
+    own = {"id": pk, "data_id": f"row-{n:08d}", "partners": partners, "counted": n // stats.FOLD + 1}
     return {**own, **_owner(n), "created_at": came_in, "updated_at": came_in}
 
 
@@ -166,8 +166,9 @@ def _hours(now: datetime) -> Iterator[Row]:
 
 
 def _count(records: int) -> None:
-    """Say what a fold that had seen them all would have said."""
+    """Say what folds that had seen them all would have said."""
     row = stats.read_counters()
     health = (records + 1) // 2
     counts = {name: {"health": health, "checkin": records - health} for name in PARTNERS}
-    Counters.objects.filter(pk=row.pk).update(applied=1, counts={"records": records, "enrolled": counts})
+    folds = -(-records // stats.FOLD)
+    Counters.objects.filter(pk=row.pk).update(applied=folds, counts={"records": records, "enrolled": counts})

@@ -20,7 +20,7 @@ from dataunion import roster
 from dataunion.models import Backfill, Counters, DataUnion, HourStat, SyncAttempt, SyncJob
 from dataunion.state import CLAIMABLE, FAILING, Outcome, Status
 
-_FOLD = 5000
+FOLD = 5000  # records that one fold counts at most
 Group = tuple[str, str, str, str]  # partner, data type, outcome, error class
 _OPEN_HOUR = timedelta(minutes=5)
 BOUNDS_MS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
@@ -145,7 +145,8 @@ def read_added() -> dict[str, Any]:
     while True:
         row = read_counters()
         # Two questions, since each is one range of an index. What a fold numbers in between is in both, so go by key.
-        unapplied = (DataUnion.objects.filter(counted=0), DataUnion.objects.filter(counted__gt=row.applied))
+        # The range begins at a number: above one, SecantusDB walks over all that bear it.
+        unapplied = (DataUnion.objects.filter(counted=0), DataUnion.objects.filter(counted__gte=row.applied + 1))
         fresh = {pk: rest for rows in unapplied for pk, *rest in rows.values_list("pk", "data_type", "partners")}
         total = add_up(row.counts, ((data_type, partners) for data_type, partners in fresh.values()))
         if Counters.objects.filter(pk=row.pk, applied=row.applied, recounts=row.recounts).exists():
@@ -203,7 +204,7 @@ def fold() -> int:
     with transaction.atomic():
         row = read_counters()
         number = row.applied + 1
-        ids = list(DataUnion.objects.filter(counted=0).values_list("pk", flat=True)[:_FOLD])
+        ids = list(DataUnion.objects.filter(counted=0).values_list("pk", flat=True)[:FOLD])
         DataUnion.objects.filter(pk__in=ids, counted=0).update(counted=number)
         # Records that a fold which died had numbered are among them.
         numbered = list(DataUnion.objects.filter(counted=number).values_list("data_type", "partners"))
