@@ -31,7 +31,8 @@ def _insert(model: type[Model], page: Sequence[Row]) -> None:
     usual = {name: field.get_db_prep_save(getattr(model(), name), database) for name, field in fields.items()}
     own = [(name, fields[name].get_db_prep_save) for name in page[0]]
     values = [list({**usual, **{name: prepare(row[name], database) for name, prepare in own}}.values()) for row in page]
-    _WAYS[database.vendor](database, model._meta.db_table, [field.column for field in fields.values()], values)
+    columns = [str(field.column) for field in fields.values()]
+    _WAYS[database.vendor](database, model._meta.db_table, columns, values)
 
 
 def _execute_many(database: Any, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> None:

@@ -1,6 +1,7 @@
 """The rows of a large union: records synced at two partners but for some open work, and what was tried lately.
 
-They are written as they are, past claims and ingest, into an empty database; nothing was ever sent for them.
+They are written as they are, past claims and ingest, into an empty database; nothing was ever sent for them. Data have
+only those that wait to be sent.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from django.db import connection
 from django.db.models import Model
 
 from benchmarks._inserts import Row, write
-from dataunion import roster, stats
+from dataunion import roster, stats, vault
 from dataunion.causes import name_cause
 from dataunion.clock import db_now
-from dataunion.models import Counters, DataUnion, HourStat, RemoteRef, SyncAttempt, SyncJob
+from dataunion.models import PAYLOADS, Counters, DataUnion, HourStat, Payload, RemoteRef, SyncAttempt, SyncJob
 from dataunion.models._fields import uuid7
 from dataunion.state import Outcome, PartnerEntry, Status
 
@@ -61,6 +62,10 @@ def fill(*, records: int, failures: int, waiting: int = 0, attempts: int = 20_00
     work = _choose(records, failures, waiting)
     tries = range(max(0, records - attempts), records)
     yield from _write("records", DataUnion, (_record(n, pk, work.get(n), now, records) for n, pk in enumerate(ids)))
+    due = [n for n, one in work.items() if one is _WAITING]
+    for data_type, model in PAYLOADS.items():
+        numbers = (n for n in due if _owner(n)["data_type"] == data_type)
+        yield from _write("payloads", model, (_payload(n, ids[n], model) for n in numbers))
     yield from _write("open jobs", SyncJob, (_job(n, ids[n], one, now) for n, one in work.items()))
     yield from _write("attempts", SyncAttempt, (_attempt(records - n, ids[n], now) for n in tries))
     yield from _write("references", RemoteRef, (_reference(n, ids[n]) for n in tries))
@@ -68,7 +73,7 @@ def fill(*, records: int, failures: int, waiting: int = 0, attempts: int = 20_00
     _count(records)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("ANALYZE")  # as its autovacuum does after a while
+            cursor.execute("VACUUM ANALYZE")  # as its autovacuum does after a while
 
 
 def _choose(records: int, failures: int, waiting: int) -> dict[int, _Open]:
@@ -76,8 +81,9 @@ def _choose(records: int, failures: int, waiting: int) -> dict[int, _Open]:
     wanted = failures + waiting
     work: dict[int, _Open] = {}
     for place in range(wanted):
-        waits = (place + 1) * waiting // wanted - place * waiting // wanted
-        work[place * records // wanted] = _WAITING if waits else _FAILURES[len(work) % len(_FAILURES)]
+        waited = place * waiting // wanted
+        waits = (place + 1) * waiting // wanted > waited
+        work[place * records // wanted] = _WAITING if waits else _FAILURES[(place - waited) % len(_FAILURES)]
     return work
 
 
@@ -99,6 +105,18 @@ def _record(n: int, pk: UUID, work: _Open | None, now: datetime, records: int) -
         partners[work.partner] = PartnerEntry(error_message=error, fence=1, attempts=work.attempts).dump()
     own = {"id": pk, "data_id": f"row-{n:08d}", "partners": partners, "counted": n // stats.FOLD + 1}
     return {**own, **_owner(n), "created_at": came_in, "updated_at": came_in}
+
+
+def _payload(n: int, pk: UUID, model: type[Payload]) -> Row:
+    payload = b'{"steps": %d}' % n
+    return {
+        "id": pk,
+        "user_hash": _owner(n)["user_hash"],
+        "data_id": f"row-{n:08d}",
+        "payload": vault.seal(payload, model._meta.db_table, pk),
+        "size_bytes": len(payload),
+        "digest": vault.content_digest(payload),
+    }
 
 
 def _synced(receipt: dict[str, Any], at: datetime) -> dict[str, Any]:

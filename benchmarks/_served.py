@@ -47,6 +47,11 @@ class Served:
         seconds, jobs = json.loads(self._worker.stdout.readline())
         return seconds, jobs
 
+    def close(self) -> None:
+        """Let go of the server, and end the worker."""
+        self._connection.close()
+        self._worker.communicate()
+
     def _ask(self, method: str, path: str, body: str | None) -> tuple[float, bytes]:
         start = time.perf_counter()
         self._connection.request(method, path, body, self._headers)
@@ -74,7 +79,9 @@ def serve_both(database: str, options: argparse.Namespace) -> Iterator[tuple[Ser
     """Fill two new databases, the small one first, and serve them until the context ends."""
     large = min(options.large, _ON_SECANTUS) if database == "mongodb" else options.large
     with ExitStack() as held:
-        small_union, large_union = (held.enter_context(_serve(database, n, options.open)) for n in (options.small, large))
+        small_union, large_union = (
+            held.enter_context(_serve(database, n, options.open)) for n in (options.small, large)
+        )
         yield small_union, large_union
 
 
@@ -89,14 +96,17 @@ def _serve(database: str, records: int, jobs: int) -> Iterator[Served]:
         filled = answer(begin(env, "benchmarks._large", "fill", *numbers))
         house = House(Path(env["DATAUNION_VAR_DIR"]), env)
         house.api_key = filled["key"]
-        worker = begin(env, "benchmarks._large", "claims")
         try:
             house.start_broker()
             house.start("web")
             bearer = {"Authorization": f"Bearer {filled['key']}", "Content-Type": "application/json"}
-            yield Served(records, house.web_port, {**bearer, "Cookie": filled["cookie"]}, worker)
+            worker = begin(env, "benchmarks._large", "claims")
+            union = Served(records, house.web_port, {**bearer, "Cookie": filled["cookie"]}, worker)
+            try:
+                yield union
+            finally:
+                union.close()
         finally:
-            worker.communicate()
             house.end()
 
 

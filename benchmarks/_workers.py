@@ -111,9 +111,14 @@ def open_union(database: str, *, delay_ms: float = 0.0, settings: Mapping[str, s
         yield Union(env={**env, **own, **akave, "REDIS_URL": broker_url, **(settings or {})}, sink=sink)
 
 
-def our_worker(number: int) -> list[str]:
+def our_worker(number: int, *, queues: str = "sync.akave") -> list[str]:
     """Return the command of a worker as docker-compose.yml has it."""
-    return [*_CELERY, "dataunion_project", *_WORKER, "-P", "solo", "-Q", "sync.akave", "-n", f"bench{number}@bench"]
+    return [*_CELERY, "dataunion_project", *_WORKER, "-P", "solo", "-Q", queues, "-n", f"bench{number}@bench"]
+
+
+def our_beat(folder: Path) -> list[str]:
+    """Return the command of a beat as docker-compose.yml has it; it keeps its times in the folder."""
+    return [*_CELERY, "dataunion_project", "-q", "beat", "-l", "ERROR", "-s", str(folder / "beat")]
 
 
 def naive_worker(processes: int) -> list[str]:

@@ -1,7 +1,7 @@
 """Lists of failures and a worker's claim over many records against few, with as much open work.
 
-`./run bench failures [--small N] [--large N] [--rounds N] [--databases …]`. Both sides are asked in turn: the lists over
-HTTP, through the web server of production, the claim in a process of its own, which puts the chunk back each time.
+`./run bench failures [--small N] [--large N] [--rounds N] [--databases …]`. Both sides are asked in turn: the lists
+over HTTP, through the web server of production, the claim in a process of its own, which puts the chunk back each time.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """GET sync-stats over many records against few, with as much open work: what it costs follows the work.
 
-`./run bench stats [--small N] [--large N] [--rounds N] [--databases …]`. Both sides are asked in turn over HTTP, through
-the web server of production with an API key. Before each question a record's sync is reported by REST, now as failed,
-now as done: a transition that is committed, and that the answer must show.
+`./run bench stats [--small N] [--large N] [--rounds N] [--databases …]`. Both sides are asked in turn over HTTP,
+through the web server of production with an API key. Before each question a record's sync is reported by REST, now as
+done, now as failed: a transition that is committed, and that the answer must show.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks._served import Compared, Served, read_options, serve_both
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     for database in options.databases:
         with serve_both(database, options) as sides:
             watched = {side: _Watched(side, failures=options.open // 2) for side in sides}
-            compared.add(database, sides, lambda side, watched=watched: watched[side].ask(), options.rounds)
+            compared.add(database, sides, _asking(watched), options.rounds)
     compared.tell()
     return 0
 
@@ -62,6 +62,10 @@ class _Watched:
     def _read(self) -> tuple[float, dict[str, Any]]:
         seconds, body = self._side.get("/api/users/admin/sync-stats")
         return seconds, json.loads(body)
+
+
+def _asking(watched: Mapping[Served, _Watched]) -> Callable[[Served], float]:
+    return lambda side: watched[side].ask()
 
 
 if __name__ == "__main__":
