@@ -23,6 +23,7 @@ from dataunion.conf import conf
 from dataunion.endings import ENDED, Ending, end
 from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncAttempt, SyncJob, each, has_ended
 from dataunion.models.expressions import literal
+from dataunion.models.job import SyncJobQuerySet
 from dataunion.publication import in_one_transaction, publish, write_entry
 from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, REOPENABLE, Attempt, Outcome, PartnerEntry, Status
 
@@ -57,22 +58,22 @@ def claim(partner: str, *, limit: int, newcomers: int | None = None) -> list[Syn
 
 def _choose(partner: str, limit: int, now: datetime, newcomers: int | None = None) -> list[UUID]:
     """Pick by priority and due time; a job that was in a crash goes alone."""
-    due = SyncJob.objects.due(partner, now)
+    jobs = SyncJob.objects.all()
     if newcomers is None:
-        chosen = _pick(due, limit)
+        chosen = _pick(jobs, partner, limit, now)
     else:
-        chosen = _pick(due.exclude(step=""), limit)
-        chosen += _pick(due.filter(step=""), min(newcomers, limit - len(chosen)))
+        chosen = _pick(jobs.filter(step__gt=""), partner, limit, now)
+        chosen += _pick(jobs.filter(step=""), partner, min(newcomers, limit - len(chosen)), now)
     if chosen and chosen[0][1]:
         return [chosen[0][0]]
     return [pk for pk, crashes in chosen if not crashes]
 
 
-def _pick(due: QuerySet[SyncJob], limit: int) -> list[tuple[UUID, int]]:
-    """Pick up to `limit` jobs, a fifth of them bulk work; return their keys and crashes."""
+def _pick(jobs: SyncJobQuerySet, partner: str, limit: int, now: datetime) -> list[tuple[UUID, int]]:
+    """Pick up to `limit` due jobs, a fifth of them bulk work; return their keys and crashes."""
     if limit < 1:
         return []
-    live, bulk = (list(due.filter(priority=p).values_list("pk", "crashes")[:limit]) for p in (LIVE, BULK))
+    live, bulk = (jobs.first_due(partner, now, priority=p, limit=limit) for p in (LIVE, BULK))
     share = min(len(bulk), max(1, limit // 5))
     chosen = live[: max(limit - share, 1)] if live else []
     chosen += bulk[: limit - len(chosen)]
@@ -90,7 +91,7 @@ def _release(partner: str, token: str) -> None:
 
 
 def _lease(ids: Collection[UUID], token: str, now: datetime) -> list[SyncJob]:
-    SyncJob.objects.filter(pk__in=ids, status__in=CLAIMABLE, lease_until__lte=NEVER).update(
+    SyncJob.objects.filter(pk__in=ids, status__still_in=CLAIMABLE, lease_until__lte=NEVER).update(
         status=Status.RUNNING,
         lease_token=token,
         lease_until=now + timedelta(seconds=conf().sync_lease_s),
@@ -112,7 +113,8 @@ def renew(jobs: Collection[SyncJob], now: datetime) -> set[UUID]:
 
 def _ours(jobs: Collection[SyncJob]) -> QuerySet[SyncJob]:
     tokens = {job.lease_token for job in jobs}
-    return SyncJob.objects.filter(pk__in=[job.pk for job in jobs], lease_token__in=tokens, status=Status.RUNNING)
+    keys = [job.pk for job in jobs]
+    return SyncJob.objects.filter(pk__in=keys, lease_token__in=tokens, status__still_in=[Status.RUNNING])
 
 
 def save_step(jobs: Collection[SyncJob], step: str, now: datetime) -> set[UUID]:
@@ -314,8 +316,10 @@ def bring_forward(record_ids: Collection[UUID], partners: Collection[str], now: 
     if not record_ids or not partners:
         return 0
     jobs = SyncJob.objects.filter(record_id__in=list(record_ids), partner__in=list(partners))
-    woken = jobs.filter(status=Status.PENDING, due_at__gt=now).update(due_at=now, waiting_since=None, changed_at=now)
-    return woken + jobs.filter(status=Status.BLOCKED).update(status=Status.PENDING, due_at=now, changed_at=now)
+    waiting = jobs.filter(status__still_in=[Status.PENDING], due_at__gt=now)
+    woken = waiting.update(due_at=now, waiting_since=None, changed_at=now)
+    blocked = jobs.filter(status__still_in=[Status.BLOCKED])
+    return woken + blocked.update(status=Status.PENDING, due_at=now, changed_at=now)
 
 
 def unblock(partner: str, now: datetime) -> int:

@@ -26,6 +26,7 @@ KINDS: Mapping[str, str] = {
     "one transaction": "moves stand in one transaction on SQL and leave nothing half done; MongoDB goes page by page",
     "backend": "a trap that only MongoDB's backend has",
     "columns": "what a newer version added is a column on SQL and a mere key on MongoDB",
+    "sorts": "only a plan of SQLite always names a sort that an index could spare; of MongoDB the order is looked at",
     "pace": "SecantusDB is slower by far: fewer examples of the same kind are tried on it",
 }
 # Tests that run everywhere and assert, or arrange, something else on one database: by their file.

@@ -119,7 +119,7 @@ def nudge_due(now: datetime) -> None:
         if row.state != PartnerState.ON or row.wants_peace(now):
             continue
         claims.unblock(row.name, now)
-        due = SyncJob.objects.due(row.name, now).order_by()[: _NUDGES * conf().sync_chunk].count()
+        due = SyncJob.objects.due(row.name, now)[: _NUDGES * conf().sync_chunk].count()
         wanted = -(-due // conf().sync_chunk)
         if wanted:
             nudge([(row.name, roster.queue(row))], times=min(wanted, _NUDGES))

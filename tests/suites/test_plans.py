@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from dataunion import claims
 from dataunion.models import SyncJob
 from tests.database import own_database
 from tests.suites.plans import SCAN, WALK, recorded, scans_avoided
@@ -39,6 +40,26 @@ def test_a_hot_question_is_answered_from_an_index(question: str, django_db_setup
 
     assert plans
     assert {text: plan for text, plan in plans.items() if not plan or {SCAN, WALK} & set(plan)} == {}
+
+
+def test_a_chunk_is_leased_by_its_keys_however_many_jobs_are_of_its_status(django_db_setup: None) -> None:
+    with recorded() as statements:
+        claimed = claims.claim("akave", limit=50)
+
+    leases = [one.read_plan() for one in statements if one.table == "syncjobs" and "update" in one.text.lower()[:10]]
+    assert len(claimed) == 50
+    assert len(leases) == 1
+    assert all(name.startswith(("sqlite_autoindex_syncjobs_1", "_id_", "syncjobs_pkey")) for name in leases[0])
+
+
+@pytest.mark.sqlite_only("sorts")
+def test_a_claim_sorts_no_more_than_it_takes(django_db_setup: None) -> None:
+    with recorded() as statements:
+        claims.claim("akave", limit=50)
+
+    choices = [one.explain() for one in statements if one.table == "syncjobs" and "LIMIT 50" in one.text]
+    assert len(choices) == 4  # of each status that can be claimed, live and bulk
+    assert [plan for plan in choices if "TEMP B-TREE" in plan] == []
 
 
 @pytest.mark.parametrize("question", NEWEST)
