@@ -12,13 +12,16 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from dataunion import exports
-from dataunion.admin.badges import badge
+from dataunion.admin.badges import outcome_badge
 from dataunion.admin.base import ReadOnlyAdmin, find_or_404, refuse_method
 from dataunion.admin.downloads import send_csv
 from dataunion.admin.filters import CreatedFilter, OutcomeFilter, PartnerFilter
-from dataunion.admin.words import WIDE, cut, say_duration, show_when
+from dataunion.admin.timeline import say_trigger
+from dataunion.admin.words import WIDE, cut, say_duration, say_step, show_when
 from dataunion.models import SyncAttempt
 from dataunion.search import as_uuid
+
+_WIDE = "min-width: min(10rem, 40vw)"
 
 
 @admin.register(SyncAttempt)
@@ -26,7 +29,7 @@ class AttemptAdmin(ReadOnlyAdmin):
     """The list; an attempt's own page is its record's."""
 
     empty_words = "Attempts appear when workers send records."
-    list_display = ("ended", "partner", "shown_record", "number", "step", "took", "error", "trigger", "when")
+    list_display = ("ended", "partner", "shown_record", "nth", "at_step", "took", "error", "asked", "when")
     list_display_links = None
     list_filter = (PartnerFilter, OutcomeFilter, CreatedFilter)
     list_before_template = "admin/dataunion/list_tools.html"
@@ -72,18 +75,36 @@ class AttemptAdmin(ReadOnlyAdmin):
     @admin.display(description="outcome")
     def ended(self, attempt: SyncAttempt) -> str:
         """Show how it ended."""
-        return badge(attempt.outcome)
+        return outcome_badge(attempt.outcome)
 
     @admin.display(description="record")
     def shown_record(self, attempt: SyncAttempt) -> str:
         """Show the end of the record's id, with a link to its page."""
         url = reverse("admin:dataunion_dataunion_change", args=[attempt.record_id])
-        return format_html('<a href="{}" class="text-link">…{}</a>', url, str(attempt.record_id)[-12:])
+        return format_html(
+            '<a href="{}" class="text-link whitespace-nowrap">…{}</a>', url, str(attempt.record_id)[-12:]
+        )
+
+    @admin.display(description="attempt")
+    def nth(self, attempt: SyncAttempt) -> str:
+        """Show which attempt it was."""
+        return f"#{attempt.number}"
+
+    @admin.display(description="step")
+    def at_step(self, attempt: SyncAttempt) -> str:
+        """Show the step that it reached."""
+        return say_step(attempt.step)
+
+    @admin.display(description="asked for")
+    def asked(self, attempt: SyncAttempt) -> str:
+        """Show who or what asked for it."""
+        words = say_trigger(attempt.trigger).removeprefix("asked for ")
+        return format_html('<span class="block" style="{}">{}</span>', _WIDE, words)
 
     @admin.display(description="took")
     def took(self, attempt: SyncAttempt) -> str:
         """Show the duration."""
-        return say_duration(attempt.duration_ms)
+        return format_html('<span class="whitespace-nowrap">{}</span>', say_duration(attempt.duration_ms))
 
     @admin.display(description="error")
     def error(self, attempt: SyncAttempt) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.template.loader import render_to_string
 
+from dataunion.admin.words import say_class, say_status
 from dataunion.models import DataUnion, Partner, SyncJob
 from dataunion.state import Outcome, PartnerState, RunState, Status
 from partners.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
@@ -46,7 +47,12 @@ def badge(word: str, text: str = "", *, title: str = "") -> str:
 def record_badge(record: DataUnion, partner: str, job: SyncJob | None) -> str:
     """Return the badge of a record at a partner; a dash when it is not enrolled."""
     word = record.state_at(partner, job)
-    return badge(word, title=job.error_message if job else "") if word else "—"
+    return badge(word, say_status(word), title=job.error_message if job else "") if word else "—"
+
+
+def outcome_badge(outcome: str) -> str:
+    """Return the badge of how an attempt ended."""
+    return badge(outcome, say_class(outcome))
 
 
 def state_badge(row: Partner) -> str:

@@ -17,8 +17,9 @@ from dataunion.admin.base import may_operate
 from dataunion.admin.charts import draw_outcomes, draw_throughput, say_bound, say_rate
 from dataunion.admin.figures import Cause, read_causes
 from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
+from dataunion.admin.needs import find_needs, read_latest_runs
 from dataunion.admin.remedies import name_remedy
-from dataunion.admin.words import cut, say_exactly, say_span, show_when
+from dataunion.admin.words import cut, say_class, say_exactly, say_span, say_step, show_when
 from dataunion.diagnosis import vitals
 from dataunion.models import Partner
 from dataunion.stats import success_rate
@@ -43,11 +44,14 @@ def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
     key = request.GET.get("window", _WINDOW)
     window = WINDOWS[key if key in WINDOWS else _WINDOW]
     past = trends.read_trends(window, now)
+    cards, causes = _add_cards(past, now), _add_causes(now)
     return {
         **shown,
-        **_add_cards(past, now),
-        **_add_causes(now),
+        **cards,
+        **causes,
         **_add_past(past, now),
+        "needs": find_needs(request, causes, cards["cards"], now),
+        "runs": read_latest_runs(request, now),
         "window": window,
         "windows": [{"words": w.words, "url": f"?{urlencode({'window': k})}", "window": w} for k, w in WINDOWS.items()],
         "refresh_s": _REFRESH_S if window.span <= timedelta(days=1) else _REFRESH_MANY_S,
@@ -142,6 +146,8 @@ def _cause(cause: Cause, now: datetime) -> dict[str, Any]:
     query = urlencode({**cause.filter, "status": ANY_ERROR})
     return {
         "row": cause,
+        "step": say_step(cause.step),
+        "kind": say_class(cause.error_class),
         "url": f"{reverse('admin:dataunion_syncjob_changelist')}?{query}",
         "retry_url": f"{reverse('admin:dataunion_syncjob_retry_matching')}?{query}",
         "can_retry": cause.is_exact and cause.able > 0,

@@ -11,7 +11,7 @@ from django.db.models import Count, Max, Min, Q
 
 from dataunion.admin.filters import NOT_BEGUN
 from dataunion.models import SyncJob
-from dataunion.state import REOPENABLE
+from dataunion.state import REOPENABLE, Status
 
 _CAUSES = 20
 
@@ -26,6 +26,7 @@ class Cause:
     cause: str | None  # None: of an older version, or without a message
     count: int
     able: int  # of these, how many a retry can reopen
+    retrying: int  # of these, how many are tried again by themselves
     first: datetime  # of their last attempts
     latest: datetime
     example: str
@@ -53,6 +54,7 @@ def read_causes() -> Causes:
     facts = {
         "count": Count("pk"),
         "able": Count("pk", filter=Q(status__in=REOPENABLE)),
+        "retrying": Count("pk", filter=Q(status=Status.RETRYING)),
         "first": Min("changed_at"),
         "latest": Max("changed_at"),
         "example": Max("error_message"),

@@ -5,9 +5,9 @@ What narrows open work is said once, by `narrow`: the list, the list of records 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from dataunion import roster, search
+from dataunion.admin.words import say_class, say_status, say_step
 from dataunion.models import SyncJob
 from dataunion.state import FAILING, DataType, Outcome, Status
 
@@ -87,8 +88,8 @@ class StatusFilter(ColumnFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         """Return the statuses."""
-        groups = [(ANY_ERROR, "any error"), (ON_THE_WAY, "on the way")]
-        return [*groups, *((status.value, status.value) for status in _OPEN)]
+        groups = [(ANY_ERROR, "any error"), (ON_THE_WAY, "waiting or being sent")]
+        return [*groups, *((status.value, say_status(status)) for status in _OPEN)]
 
     def apply(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the status, or of its group."""
@@ -112,23 +113,26 @@ class OutcomeFilter(ColumnFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         """Return the outcomes."""
-        return [(outcome.value, outcome.value) for outcome in Outcome]
+        return [(outcome.value, say_class(outcome)) for outcome in Outcome]
 
 
 class _SeenFilter(ColumnFilter):
     """Choices are what failing work holds now, and what was chosen: a saved link may outlive it."""
 
+    say: ClassVar[Callable[[str], str]] = staticmethod(str)
+
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         """Return the values in use."""
         column = self.parameter_name or ""
         found = SyncJob.objects.failing().order_by(column).values_list(column, flat=True).distinct()
-        return [(value, value) for value in dict.fromkeys([*found, self.value()]) if value]
+        return [(value, self.say(value)) for value in dict.fromkeys([*found, self.value()]) if value]
 
 
 class ErrorFilter(_SeenFilter):
     """One error class of failing work; what was reopened keeps its last error, which is the past."""
 
     title, parameter_name = "error", "error_class"
+    say = staticmethod(say_class)
 
     def apply(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Return the failing rows of the class: what it costs is failures."""
@@ -139,6 +143,7 @@ class StepFilter(_SeenFilter):
     """The step at which the work stands."""
 
     title, parameter_name = "step", "step"
+    say = staticmethod(say_step)
 
     @classmethod
     def narrow(cls, value: str) -> dict[str, Any]:
@@ -148,7 +153,7 @@ class StepFilter(_SeenFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         """Return the steps in use."""
         seen = super().lookups(request, model_admin)
-        return [(NOT_BEGUN, "before the first"), *(pair for pair in seen if pair[0] != NOT_BEGUN)]
+        return [(NOT_BEGUN, "the first"), *(pair for pair in seen if pair[0] != NOT_BEGUN)]
 
 
 class AttemptsFilter(ColumnFilter):

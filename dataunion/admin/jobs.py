@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, Streami
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.text import capfirst
 
 from dataunion import exports, roster, search
 from dataunion.admin import retrying
@@ -20,11 +21,14 @@ from dataunion.admin.base import ReadOnlyAdmin, find_or_404, may_operate, refuse
 from dataunion.admin.downloads import send_csv
 from dataunion.admin.filters import JOB_FILTERS, is_filter
 from dataunion.admin.searching import narrow
-from dataunion.admin.words import WIDE, cut, show_when
+from dataunion.admin.words import WIDE, cut, say_class, say_count, say_status, say_step, show_when
 from dataunion.models import NEVER, DataUnion, SyncJob
-from dataunion.state import REOPENABLE, Status
+from dataunion.state import REOPENABLE, PartnerState, Status
 
 _LONGEST_ERROR = 90
+_TWO_LINES = (
+    '<span class="block whitespace-nowrap">{}</span><span class="block text-subtle whitespace-nowrap">{}</span>'
+)
 
 
 @admin.register(SyncJob)
@@ -33,10 +37,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     empty_words = "Every record is where it should be."
     newest_by = "changed_at"
-    list_display = (
-        *("state", "mend", "partner", "error", "shown_record", "due", "attempts", "step", "elsewhere", "type"),
-        "changed",
-    )
+    list_display = ("state", "mend", "stands", "error", "shown_record", "due", "elsewhere", "changed")
     list_display_links = None
     list_filter = JOB_FILTERS
     list_before_template = "admin/dataunion/jobs_head.html"
@@ -65,9 +66,13 @@ class JobAdmin(ReadOnlyAdmin):
         operable, pks = may_operate(request), list({row.record_id for row in rows})
         records, jobs = DataUnion.objects.in_bulk(pks), SyncJob.objects.filter(record_id__in=pks)
         work = {(job.record_id, job.partner): job for job in jobs}
-        names = [row.name for row in roster.find_active()]
+        partners = {row.name: row for row in roster.find_partners()}
+        names = [name for name, row in partners.items() if row.state != PartnerState.OFF]
+        first = {name: roster.requirements(row) for name, row in partners.items()}
         for row in rows:
             row.operable, record = operable, records.get(row.record_id)
+            row.partner_row = partners.get(row.partner)
+            row.missing = [name for name in first.get(row.partner, ()) if (row.record_id, name) in work]
             row.others = [
                 (record, name, work.get((row.record_id, name)))
                 for name in names
@@ -129,34 +134,46 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description="status")
     def state(self, job: SyncJob) -> str:
         """Show the status."""
-        return badge(job.status)
+        return badge(job.status, say_status(job.status))
 
-    @admin.display(description="type")
-    def type(self, job: SyncJob) -> str:
-        """Show the data type."""
-        return job.data_type
+    @admin.display(description="partner")
+    def stands(self, job: SyncJob) -> str:
+        """Show the partner, the step at which the work stands there, and the attempts it has used."""
+        parts = [say_step(job.step), say_count(job.attempts, "attempt") if job.attempts else ""]
+        below = ", ".join(filter(None, parts))
+        return format_html(_TWO_LINES, job.partner, below) if below else job.partner
 
     @admin.display(description="record")
     def shown_record(self, job: SyncJob) -> str:
-        """Show whose record it is, with a link to its page."""
+        """Show whose record it is, with a link to its page, and its type."""
         url = reverse("admin:dataunion_dataunion_change", args=[job.record_id])
         link = '<a href="{}" title="{}" class="text-link">{}</a>'
-        return format_html(link, url, f"{job.user_hash} · {job.record_id}", cut(job.user_hash, 14))
+        shown = format_html(link, url, f"{job.user_hash} · {job.record_id}", cut(job.user_hash, 14))
+        return format_html(_TWO_LINES, shown, job.data_type)
 
     @admin.display(description="due")
-    def due(self, job: SyncJob) -> str:
+    def due(self, job: Any) -> str:
         """Show when it is sent next, in words."""
-        if job.status in (Status.FAILED, Status.BLOCKED):
-            return "when retried" if job.status == Status.FAILED else "when unblocked"
-        return "being sent" if job.status == Status.RUNNING else show_when(job.due_at, timezone.now())
+        if job.status == Status.RUNNING:
+            return "being sent"
+        if job.status == Status.FAILED:
+            return "when retried"
+        if job.missing:
+            return f"after {' and '.join(job.missing)}"
+        if job.status == Status.BLOCKED:
+            return "when unblocked"
+        if job.partner_row is not None and job.partner_row.state != PartnerState.ON:
+            return "when resumed"
+        return show_when(job.due_at, timezone.now())
 
     @admin.display(description="error")
     def error(self, job: SyncJob) -> str:
         """Show the class and the beginning of the message."""
         if not job.error_class:
             return "—"
-        text = '<span title="{}" class="block max-w-sm whitespace-normal" style="{}"><strong>{}</strong> {}</span>'
-        return format_html(text, job.error_message, WIDE, job.error_class, cut(job.error_message, _LONGEST_ERROR))
+        text = '<span title="{}" class="block max-w-sm whitespace-normal" style="{}"><strong>{}.</strong> {}</span>'
+        kind = capfirst(say_class(job.error_class))
+        return format_html(text, job.error_message, WIDE, kind, cut(job.error_message, _LONGEST_ERROR))
 
     @admin.display(description="changed")
     def changed(self, job: SyncJob) -> str:
@@ -166,7 +183,7 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description="elsewhere")
     def elsewhere(self, job: Any) -> str:
         """Show where the record is at the other partners."""
-        one = '<span class="inline-flex gap-2 items-center mr-3">{} {}</span>'
+        one = '<span class="flex flex-row gap-2 items-center justify-between py-px">{} {}</span>'
         badges = ((name, record_badge(record, name, work)) for record, name, work in job.others)
         return format_html_join("", one, badges) or "—"
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
+from django.utils.text import capfirst
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminPasswordWidget,
@@ -38,6 +39,8 @@ _HELP = {
     "backoff_base_s": "Seconds before the second attempt; doubled after each failure.",
     "backoff_cap_s": "Longest wait between two attempts, in seconds.",
 }
+_UNITS = (("_s", ", seconds"), ("_bytes", ", bytes"), ("_gwei", ", gwei"))  # how names of options end
+_SHORT = {"url", "rpc", "id", "tee"}
 _PREFIX = "option_"
 _TAKEN = {"total"}  # a key of the statistics beside the partners
 
@@ -149,21 +152,34 @@ def option_names(options: Iterable[Option]) -> list[str]:
     return [_PREFIX + option.name for option in options]
 
 
+def option_label(option: Option) -> str:
+    """Return the name of an option as people write it: "RPC timeout, seconds"."""
+    if option.label:
+        return option.label
+    name, unit = next(((option.name[: -len(end)], unit) for end, unit in _UNITS if option.name.endswith(end)), ("", ""))
+    words = [word.upper() if word in _SHORT else word for word in (name or option.name).split("_")]
+    return capfirst(" ".join(words)) + unit
+
+
+def _say_holds(option: Option) -> str:
+    """Return what an option holds, as a sentence; what must be written just so keeps its letters."""
+    return f"{capfirst(option.holds) if option.holds.split()[0].isalpha() else option.holds}."
+
+
 def _option_field(option: Option, kept: dict[str, Any]) -> forms.Field:
-    label = option.label or option.name.removesuffix("_s").replace("_", " ").capitalize()
+    label, help_text = option_label(option), _say_holds(option)
     if option.secret:
         is_kept = bool(kept.get(option.name))
         return forms.CharField(
             label=label,
             required=option.required and not is_kept,
             widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-            help_text=f"Holds {option.holds}. "
-            + ("One is kept; leave empty to keep it." if is_kept else "Never shown again."),
+            help_text=f"{help_text} " + ("One is kept; leave empty to keep it." if is_kept else "Never shown again."),
         )
     return forms.CharField(
         label=label,
         required=option.required and option.default is None,
         initial=kept.get(option.name, option.default or ""),
         widget=UnfoldAdminTextInputWidget,
-        help_text=f"Holds {option.holds}.",
+        help_text=help_text,
     )

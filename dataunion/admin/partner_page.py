@@ -12,6 +12,7 @@ from dataunion import roster
 from dataunion.admin.backfills import read_offer
 from dataunion.admin.badges import breaker_badge, state_badge
 from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
+from dataunion.admin.partner_forms import option_label
 from dataunion.admin.words import show_when
 from dataunion.models import Partner, SyncJob
 from dataunion.state import PartnerState
@@ -82,14 +83,14 @@ def _abilities(row: Partner) -> dict[str, Any]:
 
 
 def _configuration(row: Partner) -> list[tuple[str, str, str]]:
-    """Return (name, value, what it should hold) of each option; secrets as a mask."""
+    """Return (label, value, its name and what it should hold) of each option; secrets as a mask."""
     try:
         options = roster.adapter_class(row).options
     except MisconfiguredError as error:
-        return [("adapter", row.adapter, error.message)]
+        return [("Adapter", row.adapter, error.message)]
     try:
         kept = roster.read_config(row)
     except MisconfiguredError as error:
-        return [("secrets", MASK, error.message)]
+        return [("Secrets", MASK, error.message)]
     shown = masked(options, {**{o.name: o.default or "" for o in options}, **kept})
-    return [(o.name, shown[o.name], o.holds) for o in options]
+    return [(option_label(o), shown[o.name], f"{o.name}: {o.holds}") for o in options]

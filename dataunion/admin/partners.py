@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
 from dataunion import backfill, roster
 from dataunion.admin import backfills, partner_acts, partner_trial, signer_panel
 from dataunion.admin.badges import breaker_badge, state_badge
 from dataunion.admin.base import ONE_SAVE, StaffAdmin, find_or_404, may_operate, name_of
+from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
 from dataunion.admin.partner_forms import (
     HTTP_ADAPTER,
     LIMITS,
@@ -26,7 +29,7 @@ from dataunion.admin.partner_forms import (
     with_options,
 )
 from dataunion.admin.partner_page import read_partner_page
-from dataunion.admin.words import show_when
+from dataunion.admin.words import WIDE, cut, show_when
 from dataunion.models import Partner
 from dataunion.state import PartnerState
 from dataunion.stats import Queue, read_queues
@@ -145,8 +148,9 @@ class PartnerAdmin(StaffAdmin):
 
     @admin.display(description="switch")
     def state_shown(self, row: Any) -> str:
-        """Show on, paused or off."""
-        return state_badge(row)
+        """Show on, paused or off, and why."""
+        why = '{}<span class="block mt-1 text-subtle whitespace-normal" style="{}">{}</span>'
+        return format_html(why, state_badge(row), WIDE, cut(row.state_reason)) if row.state_reason else state_badge(row)
 
     @admin.display(description="answers")
     def breaker_shown(self, row: Any) -> str:
@@ -156,19 +160,26 @@ class PartnerAdmin(StaffAdmin):
     @admin.display(description="waiting")
     def waiting(self, row: Any) -> str:
         """Show how many are on their way."""
-        return f"{row.queue.waiting:,}"
+        return _link(row, ON_THE_WAY, row.queue.waiting)
 
     @admin.display(description="failed")
     def failed(self, row: Any) -> str:
         """Show how many failed."""
-        return f"{row.queue.failed:,}"
+        return _link(row, ANY_ERROR, row.queue.failed)
 
     @admin.display(description="oldest due")
     def oldest_due(self, row: Any) -> str:
         """Show since when the oldest due job waits."""
         return show_when(row.queue.oldest_due, timezone.now())
 
-    @admin.display(description="switches")
+    @admin.display(description="do")
     def buttons(self, row: Any) -> str:
         """Show what can be done."""
         return partner_acts.buttons(row) if row.operable else ""
+
+
+def _link(row: Partner, status: str, count: int) -> str:
+    """Return a count as a link to the open work that it counts."""
+    query = urlencode({"partner": row.name, "status": status})
+    url = f"{reverse('admin:dataunion_syncjob_changelist')}?{query}"
+    return format_html('<a href="{}" class="text-link">{}</a>', url, f"{count:,}")

@@ -17,6 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -139,6 +140,18 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc, type-arg]
 class GroupAdmin(DjangoGroupAdmin, StaffAdmin):  # type: ignore[misc]
     """Sets of permissions. The three that the migration made get what they lack after every migration."""
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list."""
+        response: HttpResponse = super().changelist_view(request, {"title": "Groups", **(extra_context or {})})
+        return response
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, ...]:
+        """Name the groups alone, and in the count their people: which rows bind these is nobody's question."""
+        deleted, _, needed, protected = super().get_deleted_objects(objs, request)
+        groups = [row for row in deleted if isinstance(row, str)]
+        people = User.objects.filter(groups__in=objs).distinct().count()
+        return groups, {"groups": len(groups), "people who lose what it allows": people}, needed, protected
+
     def say_before_deletion(self, row: Group) -> str:
         """Return who was in it and what it held."""
         people = ", ".join(row.user_set.order_by("username").values_list("username", flat=True))
@@ -161,8 +174,9 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]
         min_value=1,
         max_value=3650,
         required=False,
+        label="Ends after, days",
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="Days until it ends; empty: never.",
+        help_text="Leave it empty for a key that never ends.",
     )
 
     class Meta:
@@ -200,7 +214,7 @@ class KeyAdmin(StaffAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show the stored columns of a key, the form of a new one."""
-        return ("name", "prefix", "scopes", "created_at", "expires_at", "revoked_at") if obj else self.fields
+        return ("name", "prefix", "may", "state", "made", "ends", "used") if obj else self.fields
 
     def get_urls(self) -> list[URLPattern]:
         """Add revoking."""
@@ -268,6 +282,11 @@ class KeyAdmin(StaffAdmin):
         """Show when it was made."""
         return show_when(row.created_at, timezone.now())
 
+    @admin.display(description="ends")
+    def ends(self, row: ApiKey) -> str:
+        """Show when it ends by itself."""
+        return show_when(row.expires_at, timezone.now()) if row.expires_at else "never"
+
     @admin.display(description="last used")
     def used(self, row: ApiKey) -> str:
         """Show when it was last used."""
@@ -286,10 +305,26 @@ class LogAdmin(ReadOnlyAdmin):
     """Who did what: every act of the staff."""
 
     empty_words = "Nobody has changed anything yet."
-    list_display = ("when", "user", "content_type", "object_repr", "done")
+    list_display = ("when", "user", "kind", "which", "done")
     list_display_links = None
     list_select_related = ("user", "content_type")
     list_fullwidth = True
+    fields = list_display
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list."""
+        response: HttpResponse = super().changelist_view(request, {"title": "Staff log", **(extra_context or {})})
+        return response
+
+    @admin.display(description="what")
+    def kind(self, entry: LogEntry) -> str:
+        """Show what kind of thing it was done to."""
+        return capfirst(entry.content_type.name) if entry.content_type else "—"
+
+    @admin.display(description="which")
+    def which(self, entry: LogEntry) -> str:
+        """Show to which one it was done."""
+        return entry.object_repr
 
     @admin.display(description="when")
     def when(self, entry: LogEntry) -> str:

@@ -14,7 +14,7 @@ from dataunion import renaming, roster
 from dataunion.admin.badges import record_badge
 from dataunion.admin.receipts import read_receipt
 from dataunion.admin.timeline import read_timeline, say_trigger
-from dataunion.admin.words import show_when
+from dataunion.admin.words import say_class, say_step, show_when
 from dataunion.models import PAYLOADS, DataUnion, Partner, SyncJob
 from dataunion.state import REOPENABLE, PartnerState, Status
 from dataunion.vault import VaultError
@@ -49,7 +49,8 @@ def _partner(
         "name": name,
         "badge": record_badge(record, name, job),
         "job": job,
-        "step": job.step.replace("_", " ") if job else "",
+        "step": say_step(job.step) if job else "",
+        "kind": say_class(job.error_class) if job else "",
         "trigger": say_trigger(job.trigger) if job else "",
         "state": record.state_at(name, job),
         "synced": show_when(synced_at, now),
@@ -80,6 +81,8 @@ def _say_due(job: SyncJob, row: Partner | None, missing: list[str], now: datetim
         return "There is no such partner any more, so nothing is sent."
     if row.state != PartnerState.ON:
         return f"Waits until {row.name} is resumed."
+    if missing:
+        return f"Waits for {' and '.join(missing)}, which must have it first."
     if job.due_at <= now:
         return "Due now."
     asks = "Looked at again" if job.waiting_since else "Tried again" if job.attempts else "Sent"

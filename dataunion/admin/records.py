@@ -80,7 +80,7 @@ class RecordAdmin(ReadOnlyAdmin):
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """Return the columns: one for each partner that is not off."""
         partners = [_partner_column(row.name) for row in roster.find_active()]
-        return ["user", "shown_id", "data_type", *partners, "created"]
+        return ["user", "shown_id", "type", *partners, "created"]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list."""
@@ -169,6 +169,11 @@ class RecordAdmin(ReadOnlyAdmin):
     def shown_id(self, record: DataUnion) -> str:
         """Show the data id."""
         return cut(record.data_id, 48)
+
+    @admin.display(description="type")
+    def type(self, record: DataUnion) -> str:
+        """Show the data type."""
+        return record.data_type
 
     @admin.display(description="came in")
     def created(self, record: DataUnion) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 _OTHERWISE = "Read the message: it names the cause. Put that right, retry one record, and if it is synced, the group."
 _BY_CLASS: Mapping[str, str] = {
-    "transient": "The partner was busy or did not answer. It is tried again by itself; retry once it answers.",
+    "transient": "The partner was busy or did not answer. Test its connection on its page; once it answers, retry.",
     "unknown_outcome": "It was sent and no answer came. We ask before we send again; retry to ask now.",
     "misconfigured": "Our options or credentials were refused. Correct them on its page, resume it, then retry.",
     "permanent": "The partner refused it as it is. Put right what the message names, here or there, then retry.",
@@ -25,7 +25,7 @@ _BY_CLASS: Mapping[str, str] = {
 }
 _CHAIN = "The chain was busy or did not answer. Look at the signer's balance and the gas price, then retry."
 _POOL = "The chain did not answer, or the data pool did not pay: look at its funds. It is asked again by itself."
-_RECEIVER = "The receiver was busy or did not answer. Look at its server; it is tried again by itself."
+_RECEIVER = "The receiver was busy or did not answer. Look at its server; once it answers, retry."
 _TRANSACTION = ("prepare", "sign", "send", "confirm")
 _BY_STEP: Mapping[tuple[str, str], str] = {
     **{("transient", f"{act}_{what}"): _CHAIN for act in _TRANSACTION for what in ("register", "withdraw")},

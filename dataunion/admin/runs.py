@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
+from django.utils.text import capfirst
 
 from dataunion import retries
 from dataunion.admin.badges import badge
@@ -42,7 +43,7 @@ def progress_bar(progress: Progress) -> str:
     )
     context = {
         "per_cent": 100 * progress.settled // wanted if wanted else 100,
-        "words": f"{progress.done:,} of {wanted:,} done",
+        "words": f"{progress.done:,} of {wanted:,} done" if wanted else "nothing to do",
         "parts": [(f"{100 * n / wanted:.2f}", colour) for n, colour in parts if n],
     }
     return mark_safe(render_to_string("admin/dataunion/run_bar.html", context))  # noqa: S308 - our own template
@@ -86,10 +87,11 @@ class RunAdmin(ReadOnlyAdmin):
         context = {
             "run": run,
             "badge": badge(run.state),
-            "what": say_filter(run.filter),
-            "words": _describe(run, progress),
+            "what": capfirst(say_filter(run.filter)),
+            "words": describe(run, progress),
             "bar": progress_bar(progress),
             "outcomes": _outcomes(run, progress),
+            "is_open": progress.under_way + progress.retrying + progress.failed + progress.blocked > 0,
             "blocked_before": max(0, run.total - run.wanted),
             "started": show_when(run.created_at, now),
             "finished": show_when(run.finished_at, now),
@@ -128,7 +130,7 @@ class RunAdmin(ReadOnlyAdmin):
     @admin.display(description="what")
     def what(self, run: RetryRun) -> str:
         """Show the filter in words."""
-        return say_filter(run.filter)
+        return capfirst(say_filter(run.filter))
 
     @admin.display(description="state")
     def shown_state(self, run: RetryRun) -> str:
@@ -153,7 +155,7 @@ def _choose_pace(run: RetryRun, progress: Progress) -> int:
     return _LATER_S if run.state in OPEN_RUN or progress.retrying else 0
 
 
-def _describe(run: RetryRun, progress: Progress) -> str:
+def describe(run: RetryRun, progress: Progress) -> str:
     """Return in a sentence what the run does now, or how it ended."""
     left = say_count(progress.untouched, "job")
     if run.state == RunState.RUNNING:
@@ -164,7 +166,13 @@ def _describe(run: RetryRun, progress: Progress) -> str:
         return f"Cancelled. {left} not touched: as before. What was made due before that is sent."
     if progress.untouched:
         return f"All that still failed is due again. {left} had moved on before the run came to them."
-    return "All is due again." if progress.wanted else "There was nothing to make due."
+    if not progress.wanted:
+        return "Nothing matched, so there was nothing to retry."
+    again = progress.failed + progress.blocked
+    if again:
+        return f"{say_count(again, 'job')} failed again: see what stopped them, then retry those."
+    is_open = progress.under_way + progress.retrying
+    return "All is due again." if is_open else "It worked: nothing of it is open any more."
 
 
 def _outcomes(run: RetryRun, progress: Progress) -> list[dict[str, Any]]:

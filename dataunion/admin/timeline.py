@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from dataunion.admin.badges import badge
-from dataunion.admin.words import say_duration, say_span, show_when
+from dataunion.admin.badges import badge, outcome_badge
+from dataunion.admin.words import say_class, say_duration, say_span, say_status, say_step, show_when
 from dataunion.models import DataUnion, SyncAttempt
 from dataunion.state import Outcome
 
@@ -53,8 +53,9 @@ def _attempts(attempts: Iterable[SyncAttempt], now: datetime) -> list[dict[str, 
             {
                 "at": row.started_at,
                 "row": row,
-                "badge": badge(row.outcome),
-                "step": row.step.replace("_", " "),
+                "badge": outcome_badge(row.outcome),
+                "step": say_step(row.step),
+                "kind": say_class(row.error_class),
                 "duration": say_duration(row.duration_ms),
                 "steps": [_say_step(line) for line in row.spent or ()],
                 "over": _say_over(row),
@@ -98,4 +99,4 @@ def _turns(record: DataUnion, attempts: Iterable[SyncAttempt], now: datetime) ->
 
 
 def _event(at: datetime, word: str, words: str, now: datetime) -> dict[str, Any]:
-    return {"at": at, "row": None, "badge": badge(word), "words": words, "when": show_when(at, now)}
+    return {"at": at, "row": None, "badge": badge(word, say_status(word)), "words": words, "when": show_when(at, now)}

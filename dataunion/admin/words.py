@@ -18,7 +18,7 @@ _FIELDS = {
     "data_type": "type {}",
     "status": "status {}",
     "step": "step {}",
-    "step__in": "before its first step",
+    "step__in": "at its first step",
     "error_class": "error {}",
     "cause": "message “{}”",
     "run": "reopened by retry run {}",
@@ -32,6 +32,41 @@ _FIELDS = {
     "changed_at__gte": "changed since {}",
     "error_classes": "error {}",
 }
+_CLASSES = {  # of errors, and how attempts end
+    "transient": "busy or no answer",
+    "limited": "asked us to wait",
+    "unknown": "no clear answer",
+    "unknown_outcome": "no clear answer",
+    "misconfigured": "settings refused",
+    "permanent": "refused",
+    "internal": "fault of DataUnion",
+    "crashed": "worker died",
+    "poison": "two workers died",
+    "damaged": "stored data damaged",
+    "changed": "data was changed",
+    "conflict": "name is taken",
+    "validation": "record not valid",
+    "proof": "proof not accepted",
+    "refinement": "not refined",
+    "spoilt": "stored wrongly",
+    "nonsense": "answer makes no sense",
+}
+_STATUSES = {"pending": "waiting", "running": "being sent", "retrying": "trying again", "withdrawn": "taken back"}
+
+
+def say_status(status: str) -> str:
+    """Return the status of a record's work, or its state at a partner, as people say it."""
+    return _STATUSES.get(status, status)
+
+
+def say_class(error_class: str) -> str:
+    """Return what an error class or an outcome means, in two or three words; an unknown one as it is."""
+    return _CLASSES.get(error_class, error_class.replace("_", " ")) or "no class"
+
+
+def say_step(step: str) -> str:
+    """Return the name of a step as people write it."""
+    return step.replace("_", " ")
 
 
 def say_span(seconds: float) -> str:
@@ -83,11 +118,20 @@ def say_filter(wanted: Mapping[str, Any]) -> str:
     if wanted.get("ids"):
         return say_count(len(wanted["ids"].split(",")), "selected job")
     parts = [
-        _FIELDS.get(name, name + " {}").format(say_count(len(value), "record") if isinstance(value, list) else value)
+        _FIELDS.get(name, name + " {}").format(_say_value(name, value))
         for name, value in wanted.items()
         if value not in (None, "")
     ]
     return ", ".join(parts) or "everything"
+
+
+def _say_value(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return say_count(len(value), "record")
+    if name == "error_classes":
+        return ", ".join(map(say_class, value.split(",")))
+    say = {"error_class": say_class, "status": say_status, "step": say_step}.get(name, str)
+    return say(value)
 
 
 def cut(text: str, length: int = 120) -> str:

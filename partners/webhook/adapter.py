@@ -32,9 +32,16 @@ class WebhookPartner(Partner):
             required=False,
         ),
         Option(name="timeout_s", holds="seconds, 1 to 25", default="15", pattern=r"([1-9]|1\d|2[0-4])(\.\d+)?|25"),
-        Option(name="max_answer_bytes", holds="how much of an answer to read", default="65536", pattern=r"\d{1,8}"),
+        Option(
+            name="max_answer_bytes",
+            label="Longest answer, bytes",
+            holds="how much of an answer to read",
+            default="65536",
+            pattern=r"\d{1,8}",
+        ),
         Option(
             name="allow_private",
+            label="Own network allowed",
             holds="yes to allow plain http and addresses of our own network, else no",
             default="no",
             pattern="yes|no",

@@ -201,7 +201,7 @@ def test_whatever_a_run_can_hold_is_said_in_words(admin: Client) -> None:
 
     assert {name for name, words in said.items() if words.startswith(name + " ") and "__" in name} == set()
     assert said["attempts__gte"] == "attempts 6 or more"
-    assert said["step__in"] == "before its first step"
+    assert said["step__in"] == "at its first step"
     assert said["record_id__in"] == "0 records found by a name"
 
 

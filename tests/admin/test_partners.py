@@ -365,7 +365,7 @@ def test_a_test_delivery_that_fails_says_why(admin: Client) -> None:
 
     assert "It works." not in refused + unfinished
     assert "clinic: check" in refused
-    assert "Url: This field is required." in unfinished
+    assert "URL: This field is required." in unfinished
     assert "hush" not in unfinished
 
 

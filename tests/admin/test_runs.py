@@ -28,7 +28,7 @@ def test_a_run_is_shown_with_its_progress(viewer: Client) -> None:
 
     page, listed = viewer.get(f"{RUNS}{run.pk}/change/").content.decode(), viewer.get(RUNS).content.decode()
 
-    assert all("partner vana, error transient" in text and "25 %" in text for text in (page, listed))
+    assert all("Partner vana, error busy or no answer" in text and "25 %" in text for text in (page, listed))
     assert "100 blocked jobs" in page
 
 
@@ -37,7 +37,7 @@ def test_a_run_over_everything_is_said_so(viewer: Client) -> None:
 
     page = viewer.get(f"{RUNS}{run.pk}/change/").content.decode()
 
-    assert ("everything" in page, "100 %" in page) == (True, True)
+    assert ("Everything" in page, "100 %" in page) == (True, True)
 
 
 def test_runs_cannot_be_written(admin: Client) -> None:

@@ -41,7 +41,16 @@
     });
   }
 
+  // A phone shows a list's rows as cards: what is empty there only makes them longer.
+  function markEmptyCells() {
+    document.querySelectorAll("#result_list td:not([data-empty])").forEach((cell) => {
+      const isEmpty = ["", "-", "—"].includes(cell.textContent.trim()) && !cell.querySelector("input, svg, img, span.material-symbols-outlined");
+      cell.dataset.empty = isEmpty ? "yes" : "no";
+    });
+  }
+
   function mend() {
+    markEmptyCells();
     document.querySelectorAll(SWITCHES).forEach(makeButton);
     [...document.querySelectorAll(CONTROLS)].filter(isNameless).forEach(nameByIcon);
     document.querySelectorAll(`${ICONS}:not([aria-hidden], [role])`).forEach((icon) => {
