@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,18 +11,11 @@ from dataunion.models import RetryPolicy, SyncJob
 from dataunion.state import Status
 
 _DAY = timedelta(days=1)
-# Error classes that a job can have failed with, and what they mean; partners may name more.
-CLASSES: Mapping[str, str] = {
-    "transient": "all attempts used up",
-    "unknown_outcome": "no clear answer",
-    "permanent": "the partner refused it",
-    "validation": "found to be wrong",
-    "conflict": "its name is taken there",
-    "proof": "its proof was not given",
-    "refinement": "its refinement was not made",
-    "internal": "an error of our own",
-    "poison": "two workers died of it",
-}
+# Error classes that a job can have failed with; partners may name more.
+CLASSES = (
+    *("transient", "unknown_outcome", "permanent", "validation", "conflict", "proof", "refinement", "internal"),
+    "poison",
+)
 
 
 def find_classes(policy: RetryPolicy | None = None) -> list[str]:

@@ -44,7 +44,8 @@ def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
     key = request.GET.get("window", _WINDOW)
     window = WINDOWS[key if key in WINDOWS else _WINDOW]
     past = trends.read_trends(window, now)
-    cards, causes = _add_cards(past, now), _add_causes(now)
+    cards = _add_cards(past, now)
+    causes = _add_causes({card["row"].name: card["url"] for card in cards["cards"]}, now)
     return {
         **shown,
         **cards,
@@ -133,10 +134,10 @@ def _add_past(past: Trends, now: datetime) -> dict[str, Any]:
     }
 
 
-def _add_causes(now: datetime) -> dict[str, Any]:
+def _add_causes(urls: dict[str, str], now: datetime) -> dict[str, Any]:
     found = read_causes()
     return {
-        "causes": [_cause(cause, now) for cause in found.shown],
+        "causes": [{**_cause(cause, now), "partner_url": urls.get(cause.partner, "")} for cause in found.shown],
         "other_failures": found.other_failures,
         "failures_url": f"{reverse('admin:dataunion_syncjob_changelist')}?{urlencode({'status': ANY_ERROR})}",
     }

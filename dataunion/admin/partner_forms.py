@@ -163,7 +163,7 @@ def option_label(option: Option) -> str:
 
 def _say_holds(option: Option) -> str:
     """Return what an option holds, as a sentence; what must be written just so keeps its letters."""
-    return f"{capfirst(option.holds) if option.holds.split()[0].isalpha() else option.holds}."
+    return f"{capfirst(option.holds) if option.holds.split()[0].strip(',').isalpha() else option.holds}."
 
 
 def _option_field(option: Option, kept: dict[str, Any]) -> forms.Field:

@@ -79,6 +79,7 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc, type-arg]
     filter_horizontal = ()
     list_display = ("username", "email", "may", "is_active", "signed_in")
     list_filter = ("is_active", "groups")
+    search_help_text = "Username, name or e-mail address"
     list_fullwidth = True
     readonly_fields = ("password_state", "signed_in", "joined")
     actions = ()
@@ -139,6 +140,8 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc, type-arg]
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, StaffAdmin):  # type: ignore[misc]
     """Sets of permissions. The three that the migration made get what they lack after every migration."""
+
+    search_help_text = "Name of a group"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list."""

@@ -8,12 +8,13 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from dataunion import policies, retries, roster
 from dataunion.admin.badges import badge
 from dataunion.admin.base import ONE_SAVE, StaffAdmin, may_operate, name_of
-from dataunion.admin.words import say_count, show_when
+from dataunion.admin.words import say_class, say_count, show_when
 from dataunion.clock import db_now
 from dataunion.models import RetryPolicy
 from dataunion.state import PartnerState
@@ -48,8 +49,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         names = [row.name for row in roster.find_partners()]
         self.fields["partner"].choices = [("", "every partner"), *((name, name) for name in names)]  # type: ignore[attr-defined]
         self.fields["error_classes"].choices = [  # type: ignore[attr-defined]
-            (name, f"{name}: {policies.CLASSES[name]}" if name in policies.CLASSES else name)
-            for name in policies.find_classes(self.instance)
+            (name, say_class(name)) for name in policies.find_classes(self.instance)
         ]
 
 
@@ -112,7 +112,8 @@ class PolicyAdmin(StaffAdmin):
     @admin.display(description="what")
     def what(self, policy: RetryPolicy) -> str:
         """Show the policy in words."""
-        return str(policy)
+        errors = ", ".join(map(say_class, policy.error_classes))
+        return f"{capfirst(errors)} at {policy.partner or 'every partner'}, daily at {policy.hour:02}:00 UTC"
 
     @admin.display(description="switch")
     def switch(self, policy: RetryPolicy) -> str:

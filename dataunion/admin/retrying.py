@@ -98,7 +98,7 @@ def retry_matching(model_admin: StaffAdmin, request: HttpRequest) -> HttpRespons
     jobs = retries.matching(wanted).values_list("partner", "status", "data_type").annotate(n=Count("pk")).order_by()
     context = _explain(Counter({(partner, status, kind): n for partner, status, kind, n in jobs})) | {
         "hidden": [(name, value) for name, value in request.GET.items() if value],
-        "what": f"All failures that match: {say_filter(wanted)}",
+        "what": f"All failures that match: {say_filter(wanted)}" if wanted else "All failures",
         "form_url": request.path,
         "same": _describe_same(wanted),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from dataunion.models import SyncJob
-from tests.factories import DataUnionFactory, SyncJobFactory
+from dataunion import roster
+from dataunion.models import Partner, SyncJob
+from tests.factories import DataUnionFactory, PartnerFactory, SyncJobFactory
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/dataunion/syncjob/"
@@ -111,3 +113,20 @@ def test_jobs_cannot_be_written(admin: Client) -> None:
     assert admin.get(f"{LIST}add/").status_code == 403
     assert admin.post(f"{LIST}{job.pk}/delete/", {"post": "yes"}).status_code == 403
     assert SyncJob.objects.get().status == "failed"
+
+
+def test_when_work_is_due_is_told_in_words(admin: Client) -> None:
+    record = DataUnionFactory()
+    roster.find_partners()
+    Partner.objects.filter(name="vana").update(adapter="vana")
+    SyncJobFactory(record=record, partner="akave", status="failed")
+    SyncJobFactory(record=record, partner="vana", status="pending")
+    roster.pause(PartnerFactory(name="clinic"), reason="closed", by="ada")
+    SyncJobFactory(partner="clinic", status="pending")
+    SyncJobFactory(partner="akave", status="pending", due_at=timezone.now() + timedelta(seconds=90))
+
+    page = admin.get(LIST).content.decode()
+
+    found = re.findall(r'data-label="due">(.*?)</td>', page)
+    assert found[1:] == ["when resumed", "after akave", "when retried"]
+    assert "in 1 minute" in found[0]

@@ -62,7 +62,7 @@ def test_a_viewer_looks_at_policies_and_changes_none(viewer: Client) -> None:
     policy = RetryPolicyFactory()
 
     assert viewer.get(f"{LIST}{policy.pk}/change/").status_code == 200
-    assert "permanent at vana, daily at 03:00 UTC" in viewer.get(LIST).content.decode()
+    assert "Refused at vana, daily at 03:00 UTC" in viewer.get(LIST).content.decode()
     answers = [viewer.post(f"{LIST}{url}", FORM) for url in ("add/", f"{policy.pk}/change/", f"{policy.pk}/delete/")]
     assert [answer.status_code for answer in answers] == [403, 403, 403]
     assert (RetryPolicy.objects.get().hour, RetryPolicy.objects.count()) == (3, 1)

@@ -120,7 +120,15 @@ def test_a_page_shows_where_a_record_is_and_what_was_tried(admin: Client) -> Non
     page = admin.get(page_of(record)).content.decode()
 
     assert 'href="https://akave.example/object"' in page
-    for words in ("object-key", "in 3 minutes", "vana #7", "asked us to wait", "SlowDown", "120 ms", "retry run by grace"):
+    for words in (
+        "object-key",
+        "in 3 minutes",
+        "vana #7",
+        "asked us to wait",
+        "SlowDown",
+        "120 ms",
+        "retry run by grace",
+    ):
         assert words in page
     assert "vana: store: refused the object" in page
     assert f"/admin/dataunion/syncjob/{job.pk}/retry/" in page

@@ -1,14 +1,15 @@
 """What happened in the showroom before anyone looks: a week of figures, records that arrived, and some that did not.
 
-All is made by the running system but the hours of the week before, which are rows of a fixed seed.
+All is made by the running system but the week before, which is rows of a fixed seed.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.contrib.auth.models import Group
 from django.db.models import Model
@@ -29,7 +30,8 @@ SEED = 5
 ATTEMPTS = 1
 # Four failures are too few to open a breaker, however many of the good calls before are forgotten by then.
 HEALTHY, CHECKINS, MENDED, REFUSED_DELIVERIES, REFUSED_UPLOADS, WAITING = 20, 10, 1, 3, 4, 5
-HOURS = 7 * 24
+HOURS, ATTEMPTED_HOURS = 7 * 24, 24
+_REFUSED = {"outcome": "transient", "error_class": "transient"}
 CROWDED, MANY = "mirror", 5020
 
 
@@ -117,17 +119,32 @@ def _add_hook(name: str, sandboxes: Sandboxes, *, data_types: list[str]) -> Part
 
 
 def _make_past(dice: random.Random) -> None:
-    """Make the hours of the week before: figures for charts, of which the records are gone."""
+    """Make the week before: attempts of the last day, hours before that; their records are gone."""
     now = timezone.now().replace(minute=0, second=0, microsecond=0)
     for hours in range(1, HOURS):
+        make = _make_attempts if hours < ATTEMPTED_HOURS else _make_hour
         for partner, usual in (("akave", 40), ("vana", 30)):
             synced, failed = dice.randint(usual // 2, usual), max(0, dice.randint(-6, 3))
-            durations = {"100": synced // 2, "1000": synced - synced // 2}
-            common = {"hour": now - timedelta(hours=hours), "partner": partner}
-            factories.HourStatFactory(**common, count=synced, durations=durations)
-            if failed:
-                refused = {"outcome": "transient", "error_class": "transient"}
-                factories.HourStatFactory(**common, **refused, count=failed, durations={"1000": failed})
+            make(dice, now - timedelta(hours=hours), partner, synced, failed)
+
+
+def _make_attempts(dice: random.Random, hour: datetime, partner: str, synced: int, failed: int) -> None:
+    """Make the attempts of an hour: the audit writes an hour anew that says otherwise than its attempts."""
+    rows = []
+    for n in range(synced + failed):
+        at = hour + timedelta(seconds=dice.randrange(3600))
+        ended = {"outcome": "synced", "step": "finished"} if n < synced else {**_REFUSED, "step": "confirm"}
+        common = {"record_id": uuid4(), "partner": partner, "number": 1, "fence": 1, "data_type": "health"}
+        took = {"started_at": at, "created_at": at, "duration_ms": dice.randint(40, 1800)}
+        rows.append(SyncAttempt(**common, **took, **ended, trigger="ingest"))
+    SyncAttempt.objects.bulk_create(rows)
+
+
+def _make_hour(dice: random.Random, hour: datetime, partner: str, synced: int, failed: int) -> None:
+    durations = {"100": synced // 2, "1000": synced - synced // 2}
+    factories.HourStatFactory(hour=hour, partner=partner, count=synced, durations=durations)
+    if failed:
+        factories.HourStatFactory(hour=hour, partner=partner, **_REFUSED, count=failed, durations={"1000": failed})
 
 
 def _make_people() -> User:

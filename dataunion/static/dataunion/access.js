@@ -49,8 +49,17 @@
     });
   }
 
+  // Unfold calls a row's first cell "Select record", also where there is nothing to select.
+  function nameFirstCells() {
+    document.querySelectorAll("#result_list td:first-child:not(:has(input))").forEach((cell) => {
+      const head = cell.closest("table").querySelector("thead th");
+      if (head) cell.dataset.label = head.textContent.trim();
+    });
+  }
+
   function mend() {
     markEmptyCells();
+    nameFirstCells();
     document.querySelectorAll(SWITCHES).forEach(makeButton);
     [...document.querySelectorAll(CONTROLS)].filter(isNameless).forEach(nameByIcon);
     document.querySelectorAll(`${ICONS}:not([aria-hidden], [role])`).forEach((icon) => {
