@@ -5,9 +5,9 @@ What narrows open work is said once, by `narrow`: the list, the list of records 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
@@ -119,31 +119,35 @@ class OutcomeFilter(ColumnFilter):
 class _SeenFilter(ColumnFilter):
     """Choices are what failing work holds now, and what was chosen: a saved link may outlive it."""
 
-    say: ClassVar[Callable[[str], str]] = staticmethod(str)
-
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         """Return the values in use."""
         column = self.parameter_name or ""
         found = SyncJob.objects.failing().order_by(column).values_list(column, flat=True).distinct()
         return [(value, self.say(value)) for value in dict.fromkeys([*found, self.value()]) if value]
 
+    def say(self, value: str) -> str:
+        """Return a value in words."""
+        return value
+
 
 class ErrorFilter(_SeenFilter):
     """One error class of failing work; what was reopened keeps its last error, which is the past."""
 
     title, parameter_name = "error", "error_class"
-    say = staticmethod(say_class)
 
     def apply(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Return the failing rows of the class: what it costs is failures."""
         return super().apply(rows.filter(status__in=FAILING))
+
+    def say(self, value: str) -> str:
+        """Return what the class means."""
+        return say_class(value)
 
 
 class StepFilter(_SeenFilter):
     """The step at which the work stands."""
 
     title, parameter_name = "step", "step"
-    say = staticmethod(say_step)
 
     @classmethod
     def narrow(cls, value: str) -> dict[str, Any]:
@@ -154,6 +158,10 @@ class StepFilter(_SeenFilter):
         """Return the steps in use."""
         seen = super().lookups(request, model_admin)
         return [(NOT_BEGUN, "the first"), *(pair for pair in seen if pair[0] != NOT_BEGUN)]
+
+    def say(self, value: str) -> str:
+        """Return the step as people write it."""
+        return say_step(value)
 
 
 class AttemptsFilter(ColumnFilter):

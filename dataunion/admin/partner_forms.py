@@ -156,8 +156,9 @@ def option_label(option: Option) -> str:
     """Return the name of an option as people write it: "RPC timeout, seconds"."""
     if option.label:
         return option.label
-    name, unit = next(((option.name[: -len(end)], unit) for end, unit in _UNITS if option.name.endswith(end)), ("", ""))
-    words = [word.upper() if word in _SHORT else word for word in (name or option.name).split("_")]
+    whole = option.name
+    name, unit = next(((whole[: -len(end)], unit) for end, unit in _UNITS if whole.endswith(end)), (whole, ""))
+    words = [word.upper() if word in _SHORT else word for word in name.split("_")]
     return capfirst(" ".join(words)) + unit
 
 
