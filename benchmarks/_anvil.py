@@ -22,10 +22,13 @@ from partners.vana.signature import sign_transaction
 CHAIN_ID = 14800
 GAS_LIMIT = 30_000_000  # a block's, as Vana began with
 FEES = {"maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**9}
-REMEDY = "Anvil is not installed here: npm ci --prefix benchmarks"
 _HERE = Path(__file__).parent
 _STARTS_S = 20.0
 T = TypeVar("T")
+
+
+class NotInstalledError(Exception):
+    """There is no Anvil; the message says how it comes."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ def free_port() -> int:
 def start_anvil(wiring: Wiring, *, block_s: int, final_after: int) -> Iterator[Anvil]:
     """Give a chain on loopback whose blocks are final `final_after` (an even number of) blocks later.
 
-    Everything is deployed before its clock begins to tick. Raises RuntimeError where it does not start.
+    Everything is deployed before its clock begins to tick. Raises NotInstalledError, or RuntimeError where it does not
+    start.
     """
     port = free_port()
     command = [_find_binary(), "--port", str(port), "--silent", "--chain-id", str(CHAIN_ID), "--hardfork", "cancun"]
@@ -80,7 +84,7 @@ def start_anvil(wiring: Wiring, *, block_s: int, final_after: int) -> Iterator[A
 def _find_binary() -> str:
     found = sorted((_HERE / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil*"))
     if not found:
-        raise RuntimeError(REMEDY)
+        raise NotInstalledError("Anvil is not installed here: npm ci --prefix benchmarks")
     return str(found[0])
 
 

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks._anvil import CHAIN_ID, Anvil, free_port, start_anvil
+from benchmarks._anvil import CHAIN_ID, Anvil, NotInstalledError, free_port, start_anvil
 from benchmarks._processes import answer, begin, new_database
 from benchmarks._report import tell_machine, tell_progress, tell_ratio, tell_table
 from benchmarks._vana_work import payload, record_key
@@ -70,7 +70,11 @@ def main(argv: Sequence[str], flow: Flow, doc: str) -> int:
     options = parser.parse_args(argv)
     rounds = []
     for number in range(options.rounds):
-        rounds.append(_measure(flow, options))
+        try:
+            rounds.append(_measure(flow, options))
+        except NotInstalledError as error:
+            tell_progress(str(error))
+            return 2
         tell_progress(f"round {number + 1}: {rounds[-1].per_s:.1f} records/s")
     _tell(sorted(rounds, key=lambda one: one.per_s)[len(rounds) // 2], flow)
     return 0
@@ -186,7 +190,7 @@ def _tell(chosen: Round, flow: Flow) -> None:
     steps = {
         "handed in": chosen.handed_in_s,
         "registered: the last one is mined": chosen.registered_s,
-        f"synced: {flow.transactions} transactions each, final": chosen.synced_s,
+        f"synced: {flow.transactions} of our transactions each, final": chosen.synced_s,
     }
     rows = [[name, f"{seconds:.1f}", f"{chosen.records / seconds:.1f}"] for name, seconds in steps.items()]
     tell_table([f"{chosen.records} records", "s", "records/s"], [*rows, ["the old service", "", f"{OLD_PER_S}"]])
