@@ -150,11 +150,9 @@ class Chunk:
             found = {pk: loaded[item.record_id] for pk, item in group.items()}
             unopened = {pk: result for pk, result in found.items() if isinstance(result, Exception)}
             group = {pk: result for pk, result in found.items() if isinstance(result, Item)}
-        if many := getattr(self.adapter, f"{step}_many", None):
-            return unopened | self._run_many(many, group)
-        if step in self.adapter.local_steps:
-            return unopened | self._run_here(step, group)
-        return unopened | self._run_threads(step, group)
+        many = getattr(self.adapter, f"{step}_many", None)
+        results = self._run_many(many, group) if many else self._run_threads(step, group)
+        return unopened | results
 
     def _note_spent(self, pk: UUID, step: str) -> None:
         took_s = self.took_s.pop(pk, None)
@@ -185,19 +183,6 @@ class Chunk:
             return dict.fromkeys(group, error)
         finally:
             self.took_s.update(dict.fromkeys(group, time.monotonic() - began))  # one call, which each had to wait for
-
-    def _run_here(self, step: str, group: dict[UUID, Item]) -> dict[UUID, StepResult | Exception]:
-        """Run a step that waits for nobody: a thread would only cost."""
-        results: dict[UUID, StepResult | Exception] = {}
-        for pk, item in group.items():
-            self._renew_in_time()
-            try:
-                results[pk] = self._ask(step, pk, item)
-            except _NotBegunError:
-                break
-            except Exception as error:
-                results[pk] = error
-        return results
 
     def _run_threads(self, step: str, group: dict[UUID, Item]) -> dict[UUID, StepResult | Exception]:
         """Run a step for each item; those not begun when the partner shows trouble are left out."""
