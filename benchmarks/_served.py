@@ -48,16 +48,17 @@ class Served:
         return seconds, jobs
 
     def close(self) -> None:
-        """Let go of the server, and end the worker."""
-        self._connection.close()
+        """End the worker."""
         self._worker.communicate()
 
     def _ask(self, method: str, path: str, body: str | None) -> tuple[float, bytes]:
+        self._connection.connect()  # anew each time, since the server leaves one that is not used for long
         start = time.perf_counter()
         self._connection.request(method, path, body, self._headers)
         found = self._connection.getresponse()
         said = found.read()
         seconds = time.perf_counter() - start
+        self._connection.close()
         if found.status != 200:
             raise RuntimeError(f"{method} {path}: status {found.status}: {said[:200]!r}")
         return seconds, said
