@@ -297,8 +297,8 @@ def make_job(record: DataUnion, partner: str, entry: PartnerEntry, *, trigger: s
 
 
 def reopen(jobs: QuerySet[SyncJob], *, trigger: str, priority: int, now: datetime, run: UUID | None = None) -> int:
-    """Make failed and retrying jobs of this selection due now with a new budget; return how many."""
-    return jobs.filter(status__in=REOPENABLE).update(
+    """Make the failed and retrying ones of these jobs, named by their keys, due now with a new budget; say how many."""
+    return jobs.filter(status__still_in=REOPENABLE).update(
         status=Status.PENDING,
         due_at=now,
         attempts=0,
