@@ -56,6 +56,7 @@ class Action:
 
 def make_rows(known: Rows | None = None) -> Rows:
     """Make a row of every model that the admin shows; those that are known are taken as they are."""
+    admin.autodiscover()  # the URLs do so when they are first asked for, which may come later
     rows = dict(known or {})
     return {model: rows.get(model) or _make(model) for model in admin.site._registry}
 
