@@ -51,14 +51,14 @@ def test_failed_jobs_need_a_look_and_lead_to_their_list(viewer: Client) -> None:
 def test_partners_to_which_nothing_is_sent_need_a_look(viewer: Client) -> None:
     SyncJobFactory(partner="vana", status="pending")
     roster.pause(roster.get_partner("vana"), reason="balance is low", by="ada")
-    broken = Breaker(open_until=(timezone.now() + timedelta(seconds=20.5)).timestamp())
+    broken = Breaker(open_until=(timezone.now() + timedelta(minutes=5, seconds=50)).timestamp())
     PartnerFactory(name="new", breaker=broken.dump())
 
     (paused, waits), (silent, why) = read_needs(viewer)
 
     assert (paused, waits) == ("vana is paused", "1 job waits")
     assert silent == "new does not answer"
-    assert ">in 20 seconds</time>; nothing waits for it" in why
+    assert ">in 5 minutes</time>; nothing waits for it" in why
 
 
 def test_open_alerts_need_a_look_but_for_those_that_have_a_line_of_their_own(viewer: Client) -> None:
