@@ -32,7 +32,7 @@ ATTEMPTS = 1
 HEALTHY, CHECKINS, MENDED, REFUSED_DELIVERIES, REFUSED_UPLOADS, WAITING = 20, 10, 1, 3, 4, 5
 HOURS, ATTEMPTED_HOURS = 7 * 24, 24
 _REFUSED = {"outcome": "transient", "error_class": "transient"}
-CROWDED, MANY = "mirror", 5020
+CROWDED, MANY = "mirror", 320
 
 
 @dataclass
