@@ -164,7 +164,7 @@ def test_a_group_before_the_first_step_is_retried_exactly(operator: Client) -> N
     cause = operator.get("/admin/").context["causes"][0]
 
     confirmation = operator.get(cause["retry_url"])
-    assert "before its first step" in confirmation.content.decode()
+    assert "at its first step" in confirmation.content.decode()
     assert len(operator.get(cause["url"]).context["cl"].result_list) == 2
     operator.post(urlsplit(cause["retry_url"]).path, dict(confirmation.context["hidden"]) | {"confirmed": "yes"})
     assert sorted(SyncJob.objects.values_list("step", "status")) == [

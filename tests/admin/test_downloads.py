@@ -60,7 +60,7 @@ def test_attempts_are_downloaded_by_the_filters_of_their_list(viewer: Client) ->
     assert [line.split(",")[0] for line in found[1:]] == [str(row.record_id) for row in reversed(wanted)]
     entry = LogEntry.objects.get()
     assert (entry.content_type.model, entry.object_repr) == ("syncattempt", "Attempts")
-    assert entry.change_message == "Downloaded as CSV: outcome: permanent"
+    assert entry.change_message == "Downloaded as CSV: outcome: refused"
 
 
 @pytest.mark.parametrize("url", [JOBS, RECORDS, ATTEMPTS])
