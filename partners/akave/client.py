@@ -212,5 +212,5 @@ def _decision(answer: Response, code: str) -> PartnerError:
         return PermanentError(f"{said}; the same request will be refused again", http_status=status, code=code)
     busy = status in (429, 503) or code in BUSY_CODES
     after_s = parse_retry_after(headers.get("retry-after"), read_their_time(headers.get("date"), now))
-    message = f"{said}; it is {'busy' if busy else 'in trouble'} and asked again later"
+    message = f"{said}; it is {'busy' if busy else 'in trouble'}"
     return TransientError(message, retry_after_s=after_s, http_status=status, code=code)

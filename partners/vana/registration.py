@@ -36,7 +36,7 @@ PAUSED_POLLS = 10  # how often a paused contract is asked less than a transactio
 
 def paused(where: str, settings: Settings) -> TransientError:
     """Return what a contract that Vana paused asks for: peace, and no attempt is spent however long it lasts."""
-    message = f"{where}, it is paused by Vana; tried again later"
+    message = f"{where}, it is paused by Vana"
     return TransientError(message, retry_after_s=PAUSED_POLLS * settings.poll_s, code=PAUSED)
 
 
