@@ -223,7 +223,7 @@ def test_eight_workers_come_back_no_faster_than_one(union: Union) -> None:
     recover(union)
     make_all_due()
     drain()
-    union.sandboxes.arm_s3("put_hold", seconds=2.0)
+    union.sandboxes.arm_s3("put_hold", seconds=4.0)
     asked = puts(union)
     with in_thread(*[lambda: union.push("akave")] * WORKERS):
         eventually(lambda: any(entry["held"] for entry in union.sandboxes.storage_log()))

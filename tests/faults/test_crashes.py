@@ -42,6 +42,7 @@ def facts() -> tuple[Any, ...]:
 
 SYNCED: tuple[Any, ...] = ([], True, 1)
 CLAIMED: tuple[Any, ...] = ([("running", "")], False, 0)
+STORED: tuple[Any, ...] = ([("running", "confirm")], False, 0)
 SAVED: tuple[Any, ...] = ([("running", "finished")], False, 0)
 
 
@@ -50,7 +51,8 @@ SAVED: tuple[Any, ...] = ([("running", "finished")], False, 0)
     [
         ("syncjobs update 1 after", CLAIMED),
         ("syncjobs.saved update 1", CLAIMED),
-        ("syncjobs.saved update 3 after", SAVED),
+        # SQL stores the chunk's steps in one transaction, which is not over yet.
+        ("syncjobs.saved update 3 after", SAVED if connection.vendor == "mongodb" else STORED),
         ("syncjobs.outcome update 1", SAVED),
     ],
 )
