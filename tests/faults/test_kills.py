@@ -35,6 +35,8 @@ def requests(sandboxes: Sandboxes, partner: str) -> list[Any]:
 
 
 BEFORE_THE_SEND = "syncjobs update 1 after"
+# SQL saves a chunk's steps in one transaction, which is not over yet: the step is taken again, to the same effect.
+NOT_COMMITTED = 1 if connection.vendor == "mongodb" else 2
 COMMITTED = [
     "syncjobs.outcome update 1 after",
     "dataunions update 1 after",
@@ -50,11 +52,11 @@ COMMITTED = [
         ("akave", BEFORE_THE_SEND, 1),
         ("akave", "syncjobs.saved update 1 after", 1),
         ("akave", "syncjobs.saved update 2", 2),  # the object is there, and nobody knows
-        ("akave", "syncjobs.saved update 2 after", 1),
+        ("akave", "syncjobs.saved update 2 after", NOT_COMMITTED),
         ("akave", "syncjobs.outcome update 1", 1),
         ("hook", BEFORE_THE_SEND, 1),
         ("hook", "syncjobs.saved update 1", 2),
-        ("hook", "syncjobs.saved update 1 after", 1),
+        ("hook", "syncjobs.saved update 1 after", NOT_COMMITTED),
     ],
 )
 def test_a_worker_killed_before_its_commit_is_taken_over(
