@@ -106,21 +106,15 @@ class HttpClient:
         Raises TransientError, PermanentError, MisconfiguredError; and where the request may have arrived but no
         answer did, UnknownOutcome if `unknown_on_lost`.
         """
-        source = f"{self._partner}: {step}"
-        call = self._call()
+        source, call = f"{self._partner}: {step}", self._call()
         given = {**self._headers, **(headers or {})}
         if json is not None:
             data = json_codec.dumps(json, allow_nan=False).encode()
             given.setdefault("Content-Type", "application/json")
         limit = max_bytes or self._max_bytes
+        target, request = _prepare(source, method, url, given, data)
         try:
-            target = _parse(url)
-            request = _compose(method, target, given, data)
             answer = self._ask(call, target, method, request, max_bytes=limit, read_refusals=not check_status)
-        except _WrongUrlError:
-            raise MisconfiguredError(f"{source}: the URL is not one; it should look like https://host/path") from None
-        except _WrongHeaderError:
-            raise MisconfiguredError(f"{source}: a header holds a character that HTTP forbids") from None
         except dial.PrivateAddressError as error:
             told = f"{error} leads into a private network, which is refused; set allow_private if it should"
             raise MisconfiguredError(f"{source}: {told}") from None
@@ -187,6 +181,19 @@ class HttpClient:
             allow_private=self._allow_private,
             resolve=self._resolve,
         )
+
+
+def _prepare(
+    source: str, method: str, url: str, headers: Mapping[str, str], data: bytes | None
+) -> tuple[_Target, bytes]:
+    """Return where a request goes, and its bytes. Raises MisconfiguredError."""
+    try:
+        target = _parse(url)
+        return target, _compose(method, target, headers, data)
+    except _WrongUrlError:
+        raise MisconfiguredError(f"{source}: the URL is not one; it should look like https://host/path") from None
+    except _WrongHeaderError:
+        raise MisconfiguredError(f"{source}: a header holds a character that HTTP forbids") from None
 
 
 def _parse(url: str) -> _Target:
