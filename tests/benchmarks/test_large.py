@@ -37,7 +37,7 @@ def test_a_row_written_in_bulk_is_as_the_orm_writes_it() -> None:
     assert read(pk) == {**read(made.pk), "data_id": "2"}
 
 
-@pytest.mark.django_db(transaction=True)  # PostgreSQL is told to clean up, which it does outside of any only
+@pytest.mark.django_db(transaction=True)  # PostgreSQL cleans up outside of transactions only
 def test_a_filled_union_counts_right_and_its_waiting_work_can_be_sent() -> None:
     told = list(fill(records=40, failures=10, waiting=10, attempts=5))
 
