@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import base36_to_int, urlsafe_base64_decode, urlsafe_base64_encode
 
+from dataunion import conduct
 from dataunion.models import User
 
 VALID_FOR = timedelta(days=1)
@@ -71,18 +70,9 @@ def admit_reset(user: User, now: datetime) -> bool:
 
     It stands in Django's log, which all processes see, and is counted there: anybody may ask for anybody's.
     """
-    mailed = LogEntry.objects.filter(user_id=user.pk, change_message=MAILED, action_time__gt=now - RESETS_WITHIN)
-    if mailed.count() >= RESETS_AT_MOST:
+    if conduct.count(user, MAILED, since=now - RESETS_WITHIN) >= RESETS_AT_MOST:
         return False
-    LogEntry.objects.create(
-        user_id=user.pk,
-        content_type=ContentType.objects.get_for_model(User),
-        object_id=str(user.pk),
-        object_repr=str(user)[:200],
-        action_flag=CHANGE,
-        change_message=MAILED,
-        action_time=now,
-    )
+    conduct.note(user, MAILED, now)
     return True
 
 
