@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
 from dataunion import exports
 from dataunion.admin.badges import outcome_badge
-from dataunion.admin.base import ReadOnlyAdmin, find_or_404, refuse_method
-from dataunion.admin.downloads import send_csv
+from dataunion.admin.base import ReadOnlyAdmin, find_or_404
+from dataunion.admin.downloads import CsvDownload
 from dataunion.admin.filters import CreatedFilter, OutcomeFilter, PartnerFilter
 from dataunion.admin.timeline import say_trigger
 from dataunion.admin.words import WIDE, cut, say_duration, say_step, show_when
@@ -25,9 +26,10 @@ _WIDE = "min-width: min(10rem, 40vw)"
 
 
 @admin.register(SyncAttempt)
-class AttemptAdmin(ReadOnlyAdmin):
+class AttemptAdmin(CsvDownload, ReadOnlyAdmin):
     """The list; an attempt's own page is its record's."""
 
+    csv_name = "Attempts"
     empty_words = "Attempts appear when workers send records."
     list_display = ("ended", "partner", "shown_record", "nth", "at_step", "took", "error", "asked", "when")
     list_display_links = None
@@ -63,14 +65,9 @@ class AttemptAdmin(ReadOnlyAdmin):
         export = self.admin_site.admin_view(self.export_view)
         return [path("export/", export, name="dataunion_syncattempt_export"), *super().get_urls()]
 
-    def export_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-        """Send all that match as CSV."""
-        if request.method != "POST":
-            return refuse_method("POST")
-        self.require_view(request)
-        found = self.get_changelist_instance(request)
-        rows = exports.read_attempts(found.queryset)
-        return send_csv(request, SyncAttempt, rows, what="Attempts", wanted=found.say_filter())
+    def read_csv(self, found: Any) -> Iterable[exports.Row]:
+        """Return the rows that match."""
+        return exports.read_attempts(found.queryset)
 
     @admin.display(description="outcome")
     def ended(self, attempt: SyncAttempt) -> str:

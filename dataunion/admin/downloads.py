@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 
+from dataunion.admin.base import refuse_method
 from dataunion.exports import Row, write_csv
+
+
+class CsvDownload:
+    """A list of the admin whose matching rows are sent as CSV, for what POSTs to its address `export/`."""
+
+    csv_name: str
+
+    def read_csv(self, found: Any) -> Iterable[Row]:
+        """Return the rows that match, of a change list."""
+        raise NotImplementedError
+
+    def export_view(self: Any, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """Send all that match as CSV."""
+        if request.method != "POST":
+            return refuse_method("POST")
+        self.require_view(request)
+        found = self.get_changelist_instance(request)
+        return send_csv(request, self.model, self.read_csv(found), what=self.csv_name, wanted=found.say_filter())
 
 
 def send_csv(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -17,8 +17,8 @@ from django.utils.text import capfirst
 from dataunion import exports, roster, search
 from dataunion.admin import retrying
 from dataunion.admin.badges import badge, record_badge
-from dataunion.admin.base import ReadOnlyAdmin, find_or_404, may_operate, refuse_method
-from dataunion.admin.downloads import send_csv
+from dataunion.admin.base import ReadOnlyAdmin, find_or_404, may_operate
+from dataunion.admin.downloads import CsvDownload
 from dataunion.admin.filters import JOB_FILTERS, is_filter
 from dataunion.admin.searching import narrow
 from dataunion.admin.words import WIDE, cut, say_class, say_count, say_status, say_step, show_when
@@ -32,9 +32,10 @@ _TWO_LINES = (
 
 
 @admin.register(SyncJob)
-class JobAdmin(ReadOnlyAdmin):
+class JobAdmin(CsvDownload, ReadOnlyAdmin):
     """The list; a job's own page is its record's."""
 
+    csv_name = "Open work"
     empty_words = "Every record is where it should be."
     newest_by = "changed_at"
     list_display = ("state", "mend", "stands", "error", "shown_record", "due", "elsewhere", "changed")
@@ -109,14 +110,9 @@ class JobAdmin(ReadOnlyAdmin):
         ]
         return own + super().get_urls()  # type: ignore[no-any-return]
 
-    def export_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-        """Send all that match as CSV."""
-        if request.method != "POST":
-            return refuse_method("POST")
-        self.require_view(request)
-        found = self.get_changelist_instance(request)
-        rows = exports.read_jobs(found.queryset)
-        return send_csv(request, SyncJob, rows, what="Open work", wanted=found.say_filter())
+    def read_csv(self, found: Any) -> Iterable[exports.Row]:
+        """Return the rows that match."""
+        return exports.read_jobs(found.queryset)
 
     def retry_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Retry one job now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from dataunion import exports, roster, search
 from dataunion.admin import person
 from dataunion.admin.badges import record_badge
 from dataunion.admin.base import ReadOnlyAdmin, find_or_404, note, refuse_method, require_operator
-from dataunion.admin.downloads import send_csv
+from dataunion.admin.downloads import CsvDownload
 from dataunion.admin.filters import RECORD_FILTERS, ColumnFilter, OfOpenWork, TypeFilter, is_filter
 from dataunion.admin.paging import CursorChangeList
 from dataunion.admin.record_page import read_record_page
@@ -63,9 +63,10 @@ class RecordChangeList(CursorChangeList):
 
 
 @admin.register(DataUnion)
-class RecordAdmin(ReadOnlyAdmin):
+class RecordAdmin(CsvDownload, ReadOnlyAdmin):
     """The list of records."""
 
+    csv_name = "Records"
     empty_words = "Records appear when a service hands them in, or by ./run manage import_records."
     list_filter = RECORD_FILTERS
     list_fullwidth = True
@@ -127,14 +128,9 @@ class RecordAdmin(ReadOnlyAdmin):
         ]
         return own + super().get_urls()  # type: ignore[no-any-return]
 
-    def export_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-        """Send all that match as CSV."""
-        if request.method != "POST":
-            return refuse_method("POST")
-        self.require_view(request)
-        found = self.get_changelist_instance(request)
-        rows = exports.read_records(found.records, found.open_work, [row.name for row in roster.find_partners()])
-        return send_csv(request, DataUnion, rows, what="Records", wanted=found.say_filter())
+    def read_csv(self, found: Any) -> Iterable[exports.Row]:
+        """Return the rows that match."""
+        return exports.read_records(found.records, found.open_work, [row.name for row in roster.find_partners()])
 
     def person_view(self, request: HttpRequest) -> HttpResponse:
         """Show all records of one person."""
