@@ -24,7 +24,7 @@ from dataunion.models.record import USER_HASH_PATTERN
 _AT_ONCE = 20  # records whose data is in memory at a time
 _SECRET = ("retry_data",)
 _ATTEMPT = (
-    *("partner", "number", "step", "started_at", "duration_ms", "outcome"),
+    *("partner", "number", "step", "started_at", "duration_ms", "spent", "outcome"),
     *("error_class", "error_message", "http_status", "code"),
 )
 _JOB = ("partner", "status", "step", "attempts", "due_at", "error_class", "error_message", "created_at")

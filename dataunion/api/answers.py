@@ -98,6 +98,15 @@ class BatchAnswer(serializers.Serializer):  # type: ignore[type-arg]
     results = BatchResult(many=True)
 
 
+class Spent(serializers.Serializer):  # type: ignore[type-arg]
+    """What an attempt spent on one step: `ms` in all its runs, from the turn on in which it first ran (`since`)."""
+
+    step = serializers.CharField()
+    runs = serializers.IntegerField()
+    ms = serializers.IntegerField()
+    since = serializers.DateTimeField()
+
+
 class Attempt(serializers.Serializer):  # type: ignore[type-arg]
     """One attempt of the past."""
 
@@ -108,6 +117,7 @@ class Attempt(serializers.Serializer):  # type: ignore[type-arg]
     step = serializers.CharField()
     started_at = serializers.DateTimeField()
     duration_ms = serializers.IntegerField()
+    spent = Spent(many=True, allow_null=True)
     outcome = serializers.CharField()
     error_class = serializers.CharField()
     error_message = serializers.CharField()

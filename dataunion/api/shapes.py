@@ -13,7 +13,7 @@ from dataunion.vault import VaultError
 _RECORD = ("id", "schema_version", "user_hash", "data_type", "data_id", "created_at", "updated_at")
 _JOB = ("id", "status", "due_at", "attempts", "step", "error_class", "error_message", "changed_at")
 _ATTEMPT = (
-    *("id", "partner", "number", "kind", "step", "started_at", "duration_ms", "trigger"),
+    *("id", "partner", "number", "kind", "step", "started_at", "duration_ms", "spent", "trigger"),
     *("outcome", "error_class", "error_message", "http_status", "code"),
 )
 _RUN = ("id", "filter", "asked_by", "state", "total", "wanted", "done", "created_at", "finished_at")

@@ -11,6 +11,7 @@ import pytest
 from dataunion.api import listing
 from dataunion.claims import seal_saved
 from dataunion.models import DataUnion, SyncJob
+from dataunion.state import add_spent
 from tests.api.conftest import Ask, assert_problem
 from tests.factories import DataUnionFactory, SyncAttemptFactory, SyncJobFactory, hours_ago, synced_entry
 
@@ -85,7 +86,8 @@ def test_an_unknown_record_is_not_found(ask: Ask, reader, path: str) -> None:
 
 def test_attempts_are_listed_newest_first(ask: Ask, reader) -> None:
     record = DataUnionFactory()
-    older = SyncAttemptFactory(record=record, number=1)
+    spent = add_spent(None, "store", took_ms=110, since="2026-01-02T03:04:05+00:00")
+    older = SyncAttemptFactory(record=record, number=1, spent=spent)
     newer = SyncAttemptFactory(record=record, number=2, outcome="synced", error_class="", error_message="")
     SyncAttemptFactory()
 
@@ -93,6 +95,7 @@ def test_attempts_are_listed_newest_first(ask: Ask, reader) -> None:
 
     assert [row["id"] for row in found["results"]] == [str(newer.pk), str(older.pk)]
     assert found["next_cursor"] is None
+    assert found["results"][0]["spent"] is None
     assert found["results"][1] == {
         "id": str(older.pk),
         "partner": "vana",
@@ -101,6 +104,7 @@ def test_attempts_are_listed_newest_first(ask: Ask, reader) -> None:
         "step": "store",
         "started_at": "2026-01-02T03:04:05Z",
         "duration_ms": 120,
+        "spent": [{"step": "store", "runs": 1, "ms": 110, "since": "2026-01-02T03:04:05+00:00"}],
         "trigger": "ingest",
         "outcome": "transient",
         "error_class": "transient",

@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from dataunion.models import SyncJob
+from dataunion.state import add_spent
 from tests.api.conftest import Ask
 from tests.factories import DataUnionFactory, RetryRunFactory, SyncAttemptFactory, SyncJobFactory
 
@@ -101,7 +102,8 @@ def _allow_null(node: dict[str, Any]) -> dict[str, Any]:
 def test_answers_are_as_the_schema_says(ask: Ask, admin, schema: dict[str, Any]) -> None:
     job, run = SyncJobFactory(), RetryRunFactory()
     DataUnionFactory()
-    SyncAttemptFactory(record=job.record)
+    SyncAttemptFactory(record=job.record, spent=None)
+    SyncAttemptFactory(record=job.record, spent=add_spent(None, "store", took_ms=1, since=run.created_at.isoformat()))
     new = {"user_hash": "u", "data_type": "health", "data_id": "d", "payload": 1}
     ids = {"record_id": job.record_id, "run_id": run.pk, "name": "vana"}
     asked: list[tuple[str, str, Any, int]] = [

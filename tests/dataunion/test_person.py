@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from dataunion import claims, person, vault
 from dataunion.models import HealthData, SyncJob
+from dataunion.state import add_spent
 from tests.factories import (
     CheckInFactory,
     DataUnionFactory,
@@ -32,7 +33,8 @@ def test_an_export_has_all_that_is_stored_about_a_record() -> None:
     record = DataUnionFactory(user_hash="u1", data_id="d1", partners={"akave": synced_entry("akave")})
     HealthDataFactory(record=record, content={"pulse": 61}, schema_name="heart", owner={"address": "0xabc"})
     SyncJobFactory(record=record, partner="vana")
-    SyncAttemptFactory(record=record, trigger="grace", code="SlowDown")
+    spent = add_spent(None, "store", took_ms=110, since="2026-01-02T03:04:05+00:00")
+    SyncAttemptFactory(record=record, trigger="grace", code="SlowDown", spent=spent)
     RemoteRefFactory(record=record, value="0xfeed")
     DataUnionFactory(user_hash="u2")
 
@@ -49,6 +51,7 @@ def test_an_export_has_all_that_is_stored_about_a_record() -> None:
     assert one["partners"]["akave"]["url"] == "https://akave.example/object"
     assert [(job["partner"], job["status"]) for job in one["open_work"]] == [("vana", "failed")]
     assert [(attempt["partner"], attempt["code"]) for attempt in one["attempts"]] == [("vana", "SlowDown")]
+    assert one["attempts"][0]["spent"] == [dict(line) for line in spent]
     assert one["remote_references"] == [{"partner": "vana", "kind": "tx_hash", "value": "0xfeed"}]
 
 
