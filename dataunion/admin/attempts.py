@@ -18,9 +18,10 @@ from dataunion.admin.base import ReadOnlyAdmin, find_or_404
 from dataunion.admin.downloads import CsvDownload
 from dataunion.admin.filters import CreatedFilter, OutcomeFilter, PartnerFilter
 from dataunion.admin.timeline import say_trigger
-from dataunion.admin.words import WIDE, cut, say_duration, say_step, show_when
+from dataunion.admin.words import WIDE, cut, say_duration, show_when
 from dataunion.models import SyncAttempt
 from dataunion.search import as_uuid
+from dataunion.wording import say_step
 
 _WIDE = "min-width: min(10rem, 40vw)"
 

@@ -18,10 +18,11 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 from dataunion import backfill, roster
 from dataunion.admin.badges import badge
 from dataunion.admin.base import ReadOnlyAdmin, StaffAdmin, find_or_404, name_of, note, refuse_method, require_operator
-from dataunion.admin.words import say_count, say_span, show_when
+from dataunion.admin.words import say_span, show_when
 from dataunion.models import Backfill, Partner
 from dataunion.state import OPEN_RUN, PartnerState, RunState
 from dataunion.stats import count_open_of_run
+from dataunion.wording import say_count
 
 _ACTS = ("pause", "resume", "cancel")
 _DONE = {"pause": "Paused", "resume": "Resumed", "cancel": "Cancelled"}

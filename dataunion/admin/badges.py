@@ -6,9 +6,9 @@ from datetime import datetime
 
 from django.template.loader import render_to_string
 
-from dataunion.admin.words import say_class, say_status
 from dataunion.models import DataUnion, Partner, SyncJob
 from dataunion.state import Outcome, PartnerState, RunState, Status
+from dataunion.wording import say_class, say_status
 from partners.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 
 _COLOURS = {

@@ -19,11 +19,12 @@ from dataunion.admin.figures import Cause, read_causes
 from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
 from dataunion.admin.needs import find_needs, read_latest_runs
 from dataunion.admin.remedies import name_remedy
-from dataunion.admin.words import cut, say_class, say_exactly, say_span, say_step, show_when
+from dataunion.admin.words import cut, say_exactly, say_span, show_when
 from dataunion.diagnosis import vitals
 from dataunion.models import Partner
 from dataunion.stats import success_rate
 from dataunion.trends import WINDOWS, Trends
+from dataunion.wording import say_class, say_step
 
 _LATE_AFTER = timedelta(minutes=2)
 _COUNTED_LATE_AFTER = timedelta(minutes=5)

@@ -16,9 +16,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from dataunion import roster, search
-from dataunion.admin.words import say_class, say_status, say_step
 from dataunion.models import SyncJob
 from dataunion.state import FAILING, DataType, Outcome, Status
+from dataunion.wording import say_class, say_status, say_step
 
 SPANS = {"10m": ("10 minutes", 600), "1h": ("1 hour", 3600), "1d": ("1 day", 86_400), "7d": ("7 days", 7 * 86_400)}
 _OPEN = (Status.PENDING, Status.RUNNING, Status.RETRYING, Status.FAILED, Status.BLOCKED)

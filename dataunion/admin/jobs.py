@@ -21,9 +21,10 @@ from dataunion.admin.base import ReadOnlyAdmin, find_or_404, may_operate
 from dataunion.admin.downloads import CsvDownload
 from dataunion.admin.filters import JOB_FILTERS, is_filter
 from dataunion.admin.searching import narrow
-from dataunion.admin.words import WIDE, cut, say_class, say_count, say_status, say_step, show_when
+from dataunion.admin.words import WIDE, cut, show_when
 from dataunion.models import NEVER, DataUnion, SyncJob
 from dataunion.state import REOPENABLE, PartnerState, Status
+from dataunion.wording import say_class, say_count, say_status, say_step
 
 _LONGEST_ERROR = 90
 _TWO_LINES = (

@@ -13,11 +13,12 @@ from django.utils.text import capfirst
 
 from dataunion import retries
 from dataunion.admin.runs import describe, progress_bar
-from dataunion.admin.words import say_count, say_filter, show_when
+from dataunion.admin.words import show_when
 from dataunion.alerts.messages import title_of
 from dataunion.alerts.rules import Rule
 from dataunion.models import Incident, RetryRun
 from dataunion.state import IncidentState, PartnerState
+from dataunion.wording import say_count, say_filter
 from partners.breaker import CLOSED, Breaker
 
 _RUNS = 3

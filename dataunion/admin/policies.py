@@ -8,16 +8,16 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from dataunion import policies, retries, roster
 from dataunion.admin.badges import badge
 from dataunion.admin.base import ONE_SAVE, StaffAdmin, may_operate, name_of
-from dataunion.admin.words import say_class, say_count, show_when
+from dataunion.admin.words import show_when
 from dataunion.clock import db_now
 from dataunion.models import RetryPolicy
 from dataunion.state import PartnerState
+from dataunion.wording import say_class, say_count
 
 _FIELDS = ("partner", "error_classes", "hour", "is_on")
 
@@ -112,8 +112,7 @@ class PolicyAdmin(StaffAdmin):
     @admin.display(description="what")
     def what(self, policy: RetryPolicy) -> str:
         """Show the policy in words."""
-        errors = ", ".join(map(say_class, policy.error_classes))
-        return f"{capfirst(errors)} at {policy.partner or 'every partner'}, daily at {policy.hour:02}:00 UTC"
+        return str(policy)
 
     @admin.display(description="switch")
     def switch(self, policy: RetryPolicy) -> str:

@@ -14,10 +14,11 @@ from dataunion import renaming, roster
 from dataunion.admin.badges import record_badge
 from dataunion.admin.receipts import read_receipt
 from dataunion.admin.timeline import read_timeline, say_trigger
-from dataunion.admin.words import say_class, say_step, show_when
+from dataunion.admin.words import show_when
 from dataunion.models import PAYLOADS, DataUnion, Partner, SyncJob
 from dataunion.state import REOPENABLE, PartnerState, Status
 from dataunion.vault import VaultError
+from dataunion.wording import say_class, say_step
 
 
 def read_record_page(record: DataUnion, now: datetime) -> dict[str, Any]:

@@ -19,10 +19,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from dataunion import retries, roster
 from dataunion.admin.base import StaffAdmin, go_back, name_of, note, require_operator
 from dataunion.admin.filters import read_filter
-from dataunion.admin.words import say_count, say_filter, say_when
+from dataunion.admin.words import say_when
 from dataunion.models import DataUnion, RetryRun, SyncJob
 from dataunion.state import FAILING, REOPENABLE, PartnerState, RunState, Status
 from dataunion.sync import tick
+from dataunion.wording import say_count, say_filter
 
 LIST = "admin:dataunion_syncjob_changelist"
 _TEMPLATE = "admin/dataunion/confirm_retry.html"

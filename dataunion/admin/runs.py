@@ -18,11 +18,12 @@ from django.utils.text import capfirst
 from dataunion import retries
 from dataunion.admin.badges import badge
 from dataunion.admin.base import ReadOnlyAdmin, find_or_404, name_of, note, refuse_method, require_operator
-from dataunion.admin.words import say_count, say_filter, show_when
+from dataunion.admin.words import show_when
 from dataunion.models import RetryRun
 from dataunion.retries import Progress
 from dataunion.state import OPEN_RUN, RunState, Status
 from dataunion.sync import tick
+from dataunion.wording import say_count, say_filter
 
 _SOON_S, _LATER_S = 2, 15  # between two looks: while something moves, while it waits
 _UNKNOWN = "There is no such retry run."

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dataunion.admin.badges import badge, outcome_badge
-from dataunion.admin.words import say_class, say_duration, say_span, say_status, say_step, show_when
+from dataunion.admin.words import say_duration, say_span, show_when
 from dataunion.models import DataUnion, SyncAttempt
 from dataunion.state import Outcome
+from dataunion.wording import say_class, say_status, say_step
 
 LATEST = 200
 _BY_RUN = "retry run by "

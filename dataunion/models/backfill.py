@@ -44,7 +44,7 @@ class Backfill(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.partner} by {self.asked_by}"
+        return f"Older records for {self.partner}, asked for by {self.asked_by}"
 
     @property
     def done(self) -> int:

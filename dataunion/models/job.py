@@ -15,6 +15,7 @@ from dataunion.models import lookups as lookups  # registers them
 from dataunion.models._fields import Key
 from dataunion.models.record import DataUnion
 from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, DataType, Status
+from dataunion.wording import say_class, say_status
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # lease_until of a job that nobody holds
 
@@ -157,7 +158,7 @@ class SyncJob(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.partner} {self.status} {self.record_id}"
+        return f"{self.partner}, {say_status(self.status)}: record {self.record_id}"
 
 
 class SyncAttempt(models.Model):
@@ -194,7 +195,7 @@ class SyncAttempt(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.partner} #{self.number} {self.outcome}"
+        return f"{self.partner} #{self.number}: {say_class(self.outcome)}"
 
 
 class RemoteRef(models.Model):

@@ -6,10 +6,12 @@ from typing import Any
 
 from django.db import models
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from dataunion.models._fields import Key
 from dataunion.models.job import NEVER
 from dataunion.state import RunState
+from dataunion.wording import say_class, say_filter
 
 
 class RetryRun(models.Model):
@@ -42,7 +44,7 @@ class RetryRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.filter} by {self.asked_by}"
+        return f"{capfirst(say_filter(self.filter))}, asked for by {self.asked_by}"
 
 
 class RetryPolicy(models.Model):
@@ -62,7 +64,8 @@ class RetryPolicy(models.Model):
         verbose_name_plural = "retry policies"
 
     def __str__(self) -> str:
-        return f"{', '.join(self.error_classes)} at {self.partner or 'every partner'}, daily at {self.hour:02}:00 UTC"
+        errors = capfirst(", ".join(map(say_class, self.error_classes)))
+        return f"{errors} at {self.partner or 'every partner'}, daily at {self.hour:02}:00 UTC"
 
 
 class TaskLease(models.Model):

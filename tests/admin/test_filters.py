@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from dataunion import retries, search
 from dataunion.admin.filters import JOB_FILTERS, RECORD_FILTERS, OfOpenWork, read_filter
-from dataunion.admin.words import say_filter
 from dataunion.models import DataUnion, SyncJob
 from dataunion.state import FAILING
+from dataunion.wording import say_filter
 from tests.factories import AdminFactory, DataUnionFactory, RemoteRefFactory, SyncJobFactory
 
 pytestmark = pytest.mark.django_db

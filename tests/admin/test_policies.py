@@ -74,4 +74,4 @@ def test_a_policy_is_deleted(operator: Client) -> None:
     operator.post(f"{LIST}{policy.pk}/delete/", {"post": "yes"})
 
     assert not RetryPolicy.objects.exists()
-    assert LogEntry.objects.get().object_repr == "permanent at vana, daily at 03:00 UTC"
+    assert LogEntry.objects.get().object_repr == "Refused at vana, daily at 03:00 UTC"

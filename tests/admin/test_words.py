@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dataunion.admin.words import cut, say_class, say_count, say_duration, say_filter, say_status, say_when, show_when
+from dataunion.admin.words import cut, say_duration, say_when, show_when
 from dataunion.models import NEVER
-from dataunion.state import Outcome
+from dataunion.wording import say_count
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -38,31 +38,5 @@ def test_numbers_have_their_unit() -> None:
     assert [say_duration(ms) for ms in (999, 1400, 61_000)] == ["999 ms", "1.4 s", "1 minute"]
 
 
-def test_a_filter_is_told_in_words() -> None:
-    wanted = {"partner": "vana", "data_type": "", "step": "send", "other": "x"}
-
-    assert say_filter(wanted) == "partner vana, step send, other x"
-    assert say_filter({}) == "everything"
-
-
 def test_a_long_text_is_cut() -> None:
     assert (cut("x" * 5, 5), cut("abc def", 5)) == ("xxxxx", "abc…")
-
-
-def test_error_classes_and_outcomes_have_words() -> None:
-    assert [say_class(name) for name in ("transient", "poison", "of_tomorrow", "")] == [
-        *("busy or no answer", "two workers died", "of tomorrow", "no class"),
-    ]
-    assert {say_class(name) for name in Outcome if "_" in say_class(name)} == set()
-
-
-def test_statuses_are_told_as_people_say_them() -> None:
-    assert [say_status(name) for name in ("pending", "running", "retrying", "failed", "withdrawn")] == [
-        *("waiting", "being sent", "trying again", "failed", "taken back"),
-    ]
-
-
-def test_a_filter_tells_classes_and_statuses_in_words() -> None:
-    wanted = {"status": "retrying", "error_classes": "permanent,proof", "step": "send_register"}
-
-    assert say_filter(wanted) == "status trying again, error refused, proof not accepted, step send register"
