@@ -98,7 +98,7 @@ def _read_page(user_hash: str, after: str) -> dict[str, Any]:
                 "data_type": row.data_type,
                 "data_id": cut(row.data_id, 60),
                 "created": show_when(row.created_at, now),
-                "badges": [record_badge(row, name, jobs[row.pk].get(name)) for name in partners],
+                "badges": [(name, record_badge(row, name, jobs[row.pk].get(name))) for name in partners],
             }
             for row in rows
         ],

@@ -44,11 +44,10 @@ def test_every_record_is_shown_at_every_partner(viewer: Client) -> None:
     text = page.content.decode()
     assert page.context["partners"] == ["akave", "vana"]
     assert ("stuck-one" in text, "someone-else" in text) == (True, False)
-    assert ("synced" in page.context["rows"][0]["badges"][0], "blocked" in page.context["rows"][0]["badges"][1]) == (
-        True,
-        True,
-    )
+    badges = dict(page.context["rows"][0]["badges"])
+    assert ("synced" in badges["akave"], "blocked" in badges["vana"]) == (True, True)
     assert f"/admin/dataunion/dataunion/{record.pk}/change/" in text
+    assert [text.count(f'data-label="{name}"') for name in ("Type", "Came in", "akave", "vana")] == [1, 1, 1, 1]
 
 
 def test_a_person_with_many_records_has_pages(viewer: Client) -> None:

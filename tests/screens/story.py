@@ -173,13 +173,15 @@ def _choose_rows(person: User) -> places.Rows:
 
 
 def find_views(rows: places.Rows) -> list[View]:
-    """Return every page that an administrator sees, or a stranger; partners' own pages for each partner."""
+    """Return every page that an administrator sees, or a stranger; also each partner's, and that of a person found."""
     stranger, ada = Client(SERVER_NAME="127.0.0.1"), Client(SERVER_NAME="127.0.0.1")
     ada.force_login(User.objects.get(username=USERNAME))
     views = [_view(place, ada, stranger) for place in places.read_places(rows)]
     for other in Partner.objects.exclude(pk=rows[Partner].pk):
         name, url = f"dataunion_partner_change-{other.name}", reverse("admin:dataunion_partner_change", args=[other.pk])
         views.append(View(name, url, signed_in=True))
+    found = f"{reverse('admin:dataunion_dataunion_person')}?user={rows[DataUnion].user_hash}"
+    views.append(View("dataunion_dataunion_person-found", found, signed_in=True))
     return [view for view in views if view is not None]
 
 
