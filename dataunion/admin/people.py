@@ -1,4 +1,4 @@
-"""Who may sign in: staff, their groups, and other services' keys."""
+"""Who may sign in: staff and other services' keys; what they did."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -44,8 +42,6 @@ _EXPLAINED = {
     "is_staff": ("May sign in here", "Whoever may sign in and is in no group sees an empty first page."),
     "groups": ("Groups", _GROUPS_HELP),
 }
-
-admin.site.unregister(Group)
 
 
 class NewPersonForm(UserCreationForm):  # type: ignore[misc]
@@ -135,31 +131,6 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc, type-arg]
     def joined(self, row: User) -> str:
         """Show since when this person is here."""
         return show_when(row.date_joined, timezone.now())
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, StaffAdmin):  # type: ignore[misc]
-    """Sets of permissions. The three that the migration made get what they lack after every migration."""
-
-    search_help_text = "Name of a group"
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list."""
-        response: HttpResponse = super().changelist_view(request, {"title": "Groups", **(extra_context or {})})
-        return response
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, ...]:
-        """Name the groups alone, and in the count their people: which rows bind these is nobody's question."""
-        deleted, _, needed, protected = super().get_deleted_objects(objs, request)
-        groups = [row for row in deleted if isinstance(row, str)]
-        people = User.objects.filter(groups__in=objs).distinct().count()
-        return groups, {"groups": len(groups), "people who lose what it allows": people}, needed, protected
-
-    def say_before_deletion(self, row: Group) -> str:
-        """Return who was in it and what it held."""
-        people = ", ".join(row.user_set.order_by("username").values_list("username", flat=True))
-        codenames = ", ".join(row.permissions.order_by("codename").values_list("codename", flat=True))
-        return f"people: {people or 'none'}; permissions: {codenames or 'none'}"
 
 
 class KeyForm(forms.ModelForm):  # type: ignore[type-arg]

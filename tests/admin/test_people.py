@@ -1,4 +1,4 @@
-"""Users, groups, API keys and the staff's log."""
+"""Users, API keys and the staff's log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
 
@@ -151,18 +151,6 @@ def test_the_log_says_what_changed_of_a_person(admin: Client) -> None:
 
     assert changed == "Changed: username: eve -> eva; email: changed; is_active: yes -> no; groups: none -> guests"
     assert last_line() == "Changed: password: changed"
-
-
-def test_the_log_keeps_what_a_deleted_group_was(admin: Client) -> None:
-    group = Group.objects.create(name="guests")
-    group.permissions.add(Permission.objects.get(codename="view_syncjob"))
-    StaffFactory(username="eve").groups.add(group)
-
-    admin.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"})
-
-    assert not Group.objects.filter(name="guests").exists()
-    assert last_line() == "Deleted: people: eve; permissions: view_syncjob"
-    assert "Deleted: people: eve" in admin.get("/admin/admin/logentry/").content.decode()
 
 
 def test_the_log_says_who_did_what(admin: Client) -> None:
