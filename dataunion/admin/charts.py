@@ -57,7 +57,12 @@ def _draw(trends: Trends, datasets: list[dict[str, Any]], *, is_stacked: bool) -
     """Return what the chart and its table need."""
     is_daily = trends.starts[1] - trends.starts[0] >= _DAY
     names = [name_step(start, is_daily=is_daily) for start in trends.starts]
-    axis = {"stacked": is_stacked, "grid": {"display": False}, "ticks": {"maxRotation": 0, "autoSkipPadding": 12}}
+    axis = {
+        "stacked": is_stacked,
+        "grid": {"display": False},
+        "ticks": {"maxRotation": 0, "autoSkipPadding": 12},
+        "title": {"display": True, "text": "UTC"},
+    }
     scales = {"x": axis, "y": {"stacked": is_stacked, "beginAtZero": True, "grid": {}, "ticks": {"precision": 0}}}
     # Days are those of UTC and keep their names; hours are told in the reader's zone by the page's script.
     times = [] if is_daily else [start.isoformat() for start in trends.starts]

@@ -127,10 +127,11 @@ def _add_past(past: Trends, now: datetime) -> dict[str, Any]:
     if not reads_attempts and (counted is None or now - counted > _COUNTED_LATE_AFTER):
         since = f"for {say_span((now - counted).total_seconds())}" if counted else "yet"
         late = f"Attempts were not counted {since}: what is new is missing here. Start beat and a worker for the clock."
+    last = now if reads_attempts else counted
     return {
         "since": show_when(past.since, now),
         "is_cut": past.is_cut,
-        "counted": show_when(now if reads_attempts else counted, now),
+        "counted": show_when(last, now) if last else "",
         "late_count": late,
     }
 

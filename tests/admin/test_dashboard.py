@@ -266,6 +266,7 @@ def test_days_keep_their_names_and_an_unknown_window_means_the_usual_one(viewer:
     month, unknown = (viewer.get(f"/admin/?window={key}").context for key in ("30d", "century"))
 
     assert json.loads(month["charts"][0]["data"])["times"] == []
+    assert json.loads(month["charts"][0]["options"])["scales"]["x"]["title"] == {"display": True, "text": "UTC"}
     assert month["charts"][0]["rows"][0]["name"] == f"{timezone.now().day} {timezone.now():%b}"
     assert unknown["window"].words == "24 hours"
 

@@ -153,6 +153,14 @@ def test_times_tell_the_readers_own_zone_and_then_utc(page: Page) -> None:
     assert len(before) > 24
 
 
+def test_clock_times_say_their_zone(page: Page) -> None:
+    axis = "Chart.getChart(document.querySelector('#outcomes-chart canvas')).options.scales.x.title.text"
+
+    zones = (page.locator("#as-of").inner_text().split()[-1], page.evaluate(axis))
+
+    assert [zone in ("CET", "CEST", "GMT+1", "GMT+2") for zone in zones] == [True, True]
+
+
 def test_nothing_is_asked_while_nobody_looks_and_at_once_when_somebody_does(page: Page) -> None:
     look = "hidden => Object.defineProperty(document, 'hidden', {value: hidden, configurable: true})"
     page.evaluate(look, True)

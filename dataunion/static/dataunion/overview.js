@@ -21,7 +21,9 @@
   let busyUntil = 0;
 
   const figures = () => document.getElementById("figures");
-  const clock = (at) => at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const clock = (at) => at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
+  const zone = (at) =>
+    new Intl.DateTimeFormat(undefined, { timeZoneName: "short" }).formatToParts(at).find((part) => part.type === "timeZoneName").value;
 
   function span(ms) {
     const seconds = Math.floor(ms / 1000);
@@ -87,6 +89,7 @@
         data.labels = data.times.map((at) =>
           new Date(at).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })
         );
+        chart.options.scales.x.title.text = zone(new Date(data.times[0]));
       }
       for (const series of data.datasets) {
         series.borderColor = colour(series.borderColor);
@@ -100,6 +103,7 @@
   function paint(chart) {
     const text = getComputedStyle(document.querySelector("#live")).color;
     chart.options.scales.x.ticks.color = text;
+    chart.options.scales.x.title.color = text;
     chart.options.scales.y.ticks.color = text;
     chart.options.plugins.legend.labels.color = text;
     chart.update();
