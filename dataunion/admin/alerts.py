@@ -13,6 +13,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 
 from dataunion.admin.base import ReadOnlyAdmin, go_back, name_of, note, refuse_method, require_operator
 from dataunion.admin.words import say_span, show_when
@@ -149,7 +151,15 @@ def _say_receivers() -> list[tuple[str, str]]:
 
 
 def _say_rules() -> list[tuple[str, str, str]]:
-    """Return what is judged, from when on, and the setting that says so."""
+    """Return what is judged, from when on, and the setting that says so; on a phone its name goes on after a "_"."""
+    line = mark_safe("_<wbr>")
+    return [
+        (what, when, format_html_join(line, "{}", ((part,) for part in setting.split("_"))))
+        for what, when, setting in _read_rules()
+    ]
+
+
+def _read_rules() -> list[tuple[str, str, str]]:
     limits = conf()
     return [
         ("A partner is stopped", "as soon as the system pauses it", ""),

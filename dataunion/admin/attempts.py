@@ -18,7 +18,7 @@ from dataunion.admin.base import ReadOnlyAdmin, find_or_404
 from dataunion.admin.downloads import CsvDownload
 from dataunion.admin.filters import CreatedFilter, OutcomeFilter, PartnerFilter
 from dataunion.admin.timeline import say_trigger
-from dataunion.admin.words import WIDE, cut, say_duration, show_when
+from dataunion.admin.words import TWO_LINES, WIDE, cut, say_duration, show_when
 from dataunion.models import SyncAttempt
 from dataunion.search import as_uuid
 from dataunion.wording import say_step
@@ -32,7 +32,7 @@ class AttemptAdmin(CsvDownload, ReadOnlyAdmin):
 
     csv_name = "Attempts"
     empty_words = "Attempts appear when workers send records."
-    list_display = ("ended", "partner", "shown_record", "nth", "at_step", "took", "error", "asked", "when")
+    list_display = ("ended", "tried", "shown_record", "took", "error", "asked", "when")
     list_display_links = None
     list_filter = (PartnerFilter, OutcomeFilter, CreatedFilter)
     list_before_template = "admin/dataunion/list_tools.html"
@@ -84,14 +84,9 @@ class AttemptAdmin(CsvDownload, ReadOnlyAdmin):
         )
 
     @admin.display(description="attempt")
-    def nth(self, attempt: SyncAttempt) -> str:
-        """Show which attempt it was."""
-        return f"#{attempt.number}"
-
-    @admin.display(description="step")
-    def at_step(self, attempt: SyncAttempt) -> str:
-        """Show the step that it reached."""
-        return say_step(attempt.step)
+    def tried(self, attempt: SyncAttempt) -> str:
+        """Show the partner, which attempt it was there, and the step that it reached."""
+        return format_html(TWO_LINES, f"{attempt.partner} #{attempt.number}", say_step(attempt.step))
 
     @admin.display(description="asked for")
     def asked(self, attempt: SyncAttempt) -> str:

@@ -21,15 +21,12 @@ from dataunion.admin.base import ReadOnlyAdmin, find_or_404, may_operate
 from dataunion.admin.downloads import CsvDownload
 from dataunion.admin.filters import JOB_FILTERS, is_filter
 from dataunion.admin.searching import narrow
-from dataunion.admin.words import WIDE, cut, show_when
+from dataunion.admin.words import TWO_LINES, WIDE, cut, show_when
 from dataunion.models import NEVER, DataUnion, SyncJob
 from dataunion.state import REOPENABLE, PartnerState, Status
 from dataunion.wording import say_class, say_count, say_status, say_step
 
 _LONGEST_ERROR = 90
-_TWO_LINES = (
-    '<span class="block whitespace-nowrap">{}</span><span class="block text-subtle whitespace-nowrap">{}</span>'
-)
 
 
 @admin.register(SyncJob)
@@ -138,7 +135,7 @@ class JobAdmin(CsvDownload, ReadOnlyAdmin):
         """Show the partner, the step at which the work stands there, and the attempts it has used."""
         parts = [say_step(job.step), say_count(job.attempts, "attempt") if job.attempts else ""]
         below = ", ".join(filter(None, parts))
-        return format_html(_TWO_LINES, job.partner, below) if below else job.partner
+        return format_html(TWO_LINES, job.partner, below) if below else job.partner
 
     @admin.display(description="record")
     def shown_record(self, job: SyncJob) -> str:
@@ -146,7 +143,7 @@ class JobAdmin(CsvDownload, ReadOnlyAdmin):
         url = reverse("admin:dataunion_dataunion_change", args=[job.record_id])
         link = '<a href="{}" title="{}" class="text-link">{}</a>'
         shown = format_html(link, url, f"{job.user_hash} · {job.record_id}", cut(job.user_hash, 14))
-        return format_html(_TWO_LINES, shown, job.data_type)
+        return format_html(TWO_LINES, shown, job.data_type)
 
     @admin.display(description="due")
     def due(self, job: Any) -> str:

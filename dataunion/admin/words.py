@@ -10,7 +10,8 @@ from django.utils.safestring import SafeString
 from dataunion.models import NEVER
 from dataunion.wording import say_count
 
-WIDE = "min-width: min(15rem, 50vw)"  # of a column that holds a sentence
+WIDE = "min-width: min(12rem, 50vw)"  # of a column that holds a sentence
+TWO_LINES = '<span class="block whitespace-nowrap">{}</span><span class="block text-subtle whitespace-nowrap">{}</span>'
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 

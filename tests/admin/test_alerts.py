@@ -96,6 +96,7 @@ def test_where_nobody_is_told_the_page_says_what_to_set(admin: Client) -> None:
     assert "nobody: set EMAIL_URL and DATAUNION_ALERT_EMAILS" in page
     assert "none: set DATAUNION_ALERT_URL" in page
     assert "Send a test message" not in page
+    assert "DATAUNION_<wbr>ALERT_<wbr>DUE_<wbr>MINUTES" in page
 
 
 def test_receivers_are_shown_and_the_webhooks_secret_is_not(admin: Client) -> None:
