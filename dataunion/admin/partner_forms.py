@@ -76,6 +76,9 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]
                 continue
             self.fields[name].label, self.fields[name].help_text = _LABELS[name], _HELP[name]
             self.fields[name].widget.attrs["min"] = least
+            shown = self.get_initial_for_field(self.fields[name], name)
+            if isinstance(shown, float) and shown.is_integer():
+                self.initial[name] = int(shown)  # "21600", not "21600.0"
 
     def clean(self) -> dict[str, Any]:
         """Refuse limits that would stop the partner, and options that its adapter refuses."""
@@ -162,13 +165,13 @@ def option_label(option: Option) -> str:
     return capfirst(" ".join(words)) + unit
 
 
-def _say_holds(option: Option) -> str:
+def say_holds(option: Option) -> str:
     """Return what an option holds, as a sentence; what must be written just so keeps its letters."""
     return f"{capfirst(option.holds) if option.holds.split()[0].strip(',').isalpha() else option.holds}."
 
 
 def _option_field(option: Option, kept: dict[str, Any]) -> forms.Field:
-    label, help_text = option_label(option), _say_holds(option)
+    label, help_text = option_label(option), say_holds(option)
     if option.secret:
         is_kept = bool(kept.get(option.name))
         return forms.CharField(

@@ -12,7 +12,7 @@ from dataunion import roster
 from dataunion.admin.backfills import read_offer
 from dataunion.admin.badges import breaker_badge, state_badge
 from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
-from dataunion.admin.partner_forms import option_label
+from dataunion.admin.partner_forms import option_label, say_holds
 from dataunion.admin.words import show_when
 from dataunion.models import Partner, SyncJob
 from dataunion.state import PartnerState
@@ -83,7 +83,7 @@ def _abilities(row: Partner) -> dict[str, Any]:
 
 
 def _configuration(row: Partner) -> list[tuple[str, str, str]]:
-    """Return (label, value, its name and what it should hold) of each option; secrets as a mask."""
+    """Return (label, value, what it should hold) of each option; secrets as a mask."""
     try:
         options = roster.adapter_class(row).options
     except MisconfiguredError as error:
@@ -93,4 +93,4 @@ def _configuration(row: Partner) -> list[tuple[str, str, str]]:
     except MisconfiguredError as error:
         return [("Secrets", MASK, error.message)]
     shown = masked(options, {**{o.name: o.default or "" for o in options}, **kept})
-    return [(option_label(o), shown[o.name], f"{o.name}: {o.holds}") for o in options]
+    return [(option_label(o), shown[o.name], say_holds(o)) for o in options]

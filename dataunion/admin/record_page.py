@@ -92,10 +92,10 @@ def _say_due(job: SyncJob, row: Partner | None, missing: list[str], now: datetim
 
 
 def _kept_keys(record: DataUnion, name: str) -> Iterable[str]:
-    """Return which keys retry_data holds; their values are nobody's business."""
+    """Return in words which keys retry_data holds; their values are nobody's business."""
     if name not in record.partners:
         return ()
     try:
-        return sorted(record.retry_data(name))
+        return sorted(map(say_step, record.retry_data(name)))
     except VaultError:
         return ("cannot be opened: its key is missing from DATAUNION_VAULT_KEYS",)

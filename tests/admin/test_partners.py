@@ -249,9 +249,18 @@ def test_the_configuration_is_shown_with_secrets_masked(admin: Client) -> None:
     page = admin.get(url("vana")).content.decode()
 
     assert "good day" in page
+    assert "greeting:" not in page
     assert "••••••••" in page
     assert "planted-token" not in page
     assert "fake-token" not in page
+
+
+def test_limits_that_are_whole_are_shown_without_a_fraction(admin: Client) -> None:
+    Partner.objects.filter(pk=roster.get_partner("vana").pk).update(backoff_base_s=0.5, backoff_cap_s=21600)
+
+    page = admin.get(url("vana")).content.decode()
+
+    assert ('value="0.5"' in page, 'value="21600"' in page, "21600.0" in page) == (True, True, False)
 
 
 def test_a_page_survives_secrets_that_cannot_be_opened(viewer: Client) -> None:

@@ -170,7 +170,7 @@ def test_a_page_shows_which_keys_are_kept_and_no_value(admin: Client) -> None:
 
     page = admin.get(page_of(job.record)).content.decode()
 
-    assert "file_key, iv" in page
+    assert "file key, iv" in page
     assert "plant" not in page
 
 

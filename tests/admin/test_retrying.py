@@ -38,6 +38,7 @@ def test_a_click_on_retry_asks_first_and_says_what_will_happen(operator: Client,
     text = page.content.decode()
     assert "Retry 1 job" in text
     assert '<strong class="text-important">1 health</strong> record to vana' in " ".join(text.split())
+    assert "each" not in text
     assert page.context["back_url"] == (f"{LIST}?partner=vana" if method == "post" else LIST)
     job.refresh_from_db()
     assert job.status == "failed"
