@@ -18,7 +18,7 @@ from dataunion.admin.changes import say_changes, say_form
 from dataunion.admin.paging import CursorChangeList
 from dataunion.search import as_uuid
 
-ONE_SAVE = {"show_save_and_add_another": False, "show_save_and_continue": False}  # context of a form with one button
+_ONE_SAVE = {"show_save_and_add_another": False, "show_save_and_continue": False}  # context of a form with one button
 Row = TypeVar("Row", bound=Model)
 
 
@@ -77,6 +77,17 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]
     """The base of all our model admins."""
 
     secret_fields: Sequence[str] = ()  # beside passwords and addresses: the log says only that they changed
+    empty_value_display = "—"
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show the form with one button."""
+        return super().changeform_view(request, object_id, form_url, {**_ONE_SAVE, **(extra_context or {})})
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:
         """Return what the log says of a form that was saved."""

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from dataunion import access
-from dataunion.admin.base import ONE_SAVE, StaffAdmin
+from dataunion.admin.base import StaffAdmin
 from dataunion.models import User
 
 Rights = Mapping[str, tuple[str, ...]]  # in words -> the permissions behind them
@@ -121,16 +121,6 @@ class GroupAdmin(DjangoGroupAdmin, StaffAdmin):  # type: ignore[misc]
         """Show the list."""
         response: HttpResponse = super().changelist_view(request, {"title": "Groups", **(extra_context or {})})
         return response
-
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        """Show the form with one button."""
-        return super().changeform_view(request, object_id, form_url, {**ONE_SAVE, **(extra_context or {})})
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Store what the group may."""

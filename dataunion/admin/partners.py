@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from dataunion import backfill, roster
 from dataunion.admin import backfills, partner_acts, partner_trial, signer_panel
 from dataunion.admin.badges import breaker_badge, state_badge
-from dataunion.admin.base import ONE_SAVE, StaffAdmin, find_or_404, may_operate, name_of
+from dataunion.admin.base import StaffAdmin, find_or_404, may_operate, name_of
 from dataunion.admin.filters import ANY_ERROR, ON_THE_WAY
 from dataunion.admin.partner_forms import (
     HTTP_ADAPTER,
@@ -103,7 +103,7 @@ class PartnerAdmin(StaffAdmin):
         row = find_or_404(Partner.objects.all(), object_id, "There is no such partner.") if object_id else None
         title = row.name if row else "Add an HTTP partner"
         page = read_partner_page(row, timezone.now()) if row else {}
-        context = {"title": title, "subtitle": None, "may_operate": may_operate(request), **ONE_SAVE, **page}
+        context = {"title": title, "subtitle": None, "may_operate": may_operate(request), **page}
         return super().changeform_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:

@@ -25,7 +25,7 @@ from unfold.widgets import (
 
 from dataunion import access
 from dataunion.admin.badges import badge
-from dataunion.admin.base import ONE_SAVE, ReadOnlyAdmin, StaffAdmin, go_back, note, refuse_method
+from dataunion.admin.base import ReadOnlyAdmin, StaffAdmin, go_back, note, refuse_method
 from dataunion.admin.retrying import row_button
 from dataunion.admin.words import show_when
 from dataunion.models import ApiKey, User
@@ -204,8 +204,8 @@ class KeyAdmin(StaffAdmin):
         return response
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Show the form with one button."""
-        context = {**ONE_SAVE, "title": "Make an API key", **(extra_context or {})}
+        """Show the form with a title of ours."""
+        context = {"title": "Make an API key", **(extra_context or {})}
         response: HttpResponse = super().add_view(request, form_url, context)
         return response
 

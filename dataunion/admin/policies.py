@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminS
 
 from dataunion import policies, retries, roster
 from dataunion.admin.badges import badge
-from dataunion.admin.base import ONE_SAVE, StaffAdmin, may_operate, name_of
+from dataunion.admin.base import StaffAdmin, may_operate, name_of
 from dataunion.admin.words import show_when
 from dataunion.clock import db_now
 from dataunion.models import RetryPolicy
@@ -100,9 +100,9 @@ class PolicyAdmin(StaffAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show the form with one button."""
+        """Show the form with a title of ours."""
         title = "Retry policy" if object_id else "Add a retry policy"
-        context = {"title": title, "subtitle": None, **ONE_SAVE, **(extra_context or {})}
+        context = {"title": title, "subtitle": None, **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)
 
     def save_model(self, request: HttpRequest, obj: RetryPolicy, form: Any, change: bool) -> None:

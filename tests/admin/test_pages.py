@@ -19,7 +19,7 @@ def test_attempts_are_listed_and_lead_to_their_record(viewer: Client) -> None:
     listed = viewer.get(ATTEMPTS).content.decode()
     one = viewer.get(f"{ATTEMPTS}?partner=vana&outcome=transient&created=1d").context["cl"].result_list
 
-    assert all(words in listed for words in ("1.4 s", "2 minutes", "HTTP 503"))
+    assert all(words in listed for words in ("1.4 s", "2 minutes", "HTTP 503", f"vana #{attempt.number}"))
     assert one == [attempt]
     leads_to = viewer.get(f"{ATTEMPTS}{attempt.pk}/change/").headers["Location"]
     assert leads_to == f"/admin/dataunion/dataunion/{attempt.record_id}/change/"
@@ -37,6 +37,22 @@ def test_attempts_are_searched_by_record(viewer: Client) -> None:
 def test_an_empty_list_says_what_would_fill_it(viewer: Client) -> None:
     assert "Every record is where it should be." in viewer.get("/admin/dataunion/syncjob/").content.decode()
     assert "Nothing matches" in viewer.get("/admin/dataunion/syncjob/?q=none").content.decode()
+
+
+@pytest.mark.parametrize("model", ["auth/group", "dataunion/user", "dataunion/apikey", "dataunion/retrypolicy"])
+def test_the_page_of_something_new_has_one_button_and_none_that_leads_to_itself(admin: Client, model: str) -> None:
+    page, listed = admin.get(f"/admin/{model}/add/").content.decode(), admin.get(f"/admin/{model}/").content.decode()
+
+    assert ('name="_save"' in page, "_addanother" in page, 'name="_continue"' in page) == (True, False, False)
+    assert ("addlink" in listed, "addlink" in page) == (True, False)
+
+
+def test_the_history_of_a_run_is_headed_by_what_it_retried(viewer: Client) -> None:
+    run = RetryRunFactory(filter={"partner": "vana"}, asked_by="olga")
+
+    page = viewer.get(f"{RUNS}{run.pk}/history/").content.decode()
+
+    assert ("Partner vana, asked for by olga" in page, "{&#x27;" in page) == (True, False)
 
 
 @pytest.mark.parametrize("url", [RUNS, ATTEMPTS, "/admin/dataunion/syncjob/", "/admin/dataunion/dataunion/"])
