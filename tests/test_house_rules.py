@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from celery import current_app
 from django.conf import settings
+from django.contrib.staticfiles import finders
 
 from dataunion.conf import Conf
 from dataunion.state import MOVES
@@ -137,6 +138,28 @@ def test_tasks_that_are_sent_by_name_are_those_that_are_registered() -> None:
     sent = {dispatch.PUSH, *(row["task"] for row in settings.CELERY_BEAT_SCHEDULE.values())}
 
     assert sent == {name for name in current_app.tasks if name.startswith("dataunion.")}
+
+
+# --- pages
+
+
+_OF_DJANGO = {"addlink", "colM"}  # names of Django's, which say what an element is and not how it looks
+
+
+def _read_classes(page: Path) -> set[str]:
+    plain = re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}", " ", page.read_text())
+    return {word for words in re.findall(r'class="([^"]*)"', plain) for word in words.split()}
+
+
+def test_templates_use_only_classes_that_a_stylesheet_has() -> None:
+    sheets = [
+        Path(finders.find(name) or name).read_text() for name in ("unfold/css/styles.css", "dataunion/access.css")
+    ]
+    named = {re.sub(r"\\(.)", r"\1", name) for css in sheets for name in re.findall(r"\.((?:\\.|[\w-])+)", css)}
+
+    used = {name: page.name for page in (ROOT / "templates").rglob("*.html") for name in _read_classes(page)}
+
+    assert {name: page for name, page in used.items() if name not in named | _OF_DJANGO} == {}
 
 
 # --- states

@@ -23,7 +23,7 @@ from dataunion.models import SyncAttempt
 from dataunion.search import as_uuid
 from dataunion.wording import say_step
 
-_WIDE = "min-width: min(10rem, 40vw)"
+_WIDE = "min-width: min(10.5rem, 40vw)"
 
 
 @admin.register(SyncAttempt)

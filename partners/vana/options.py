@@ -16,7 +16,7 @@ YES_NO = r"yes|no"
 
 OPTIONS: tuple[Option, ...] = (
     Option(name="rpc_url", label="Node", holds="the http(s) URL of an EVM node's JSON-RPC", pattern=URL),
-    Option(name="chain_id", label="Chain id", holds="the chain's id: 1480 (mainnet), 14800 (Moksha)", pattern=POSITIVE),
+    Option(name="chain_id", label="Chain ID", holds="the chain's id: 1480 (mainnet), 14800 (Moksha)", pattern=POSITIVE),
     Secret(
         name="private_key",
         label="Signer's private key",
