@@ -22,6 +22,11 @@ class Option:
     pattern: str = ".+"
     secret: bool = False
 
+    @property
+    def choices(self) -> list[str]:
+        """Return the values that it can have, where its pattern is a list of words; else none."""
+        return self.pattern.split("|") if re.fullmatch(r"\w+(\|\w+)+", self.pattern) else []
+
     def problem(self, value: Any) -> str | None:
         """Say what is wrong with `value`, or None."""
         if value in (None, ""):

@@ -11,6 +11,7 @@ from django.utils.text import capfirst
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -180,10 +181,13 @@ def _option_field(option: Option, kept: dict[str, Any]) -> forms.Field:
             widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
             help_text=f"{help_text} " + ("One is kept; leave empty to keep it." if is_kept else "Never shown again."),
         )
-    return forms.CharField(
-        label=label,
-        required=option.required and option.default is None,
-        initial=kept.get(option.name, option.default or ""),
-        widget=UnfoldAdminTextInputWidget,
-        help_text=help_text,
-    )
+    common: dict[str, Any] = {
+        "label": label,
+        "required": option.required and option.default is None,
+        "initial": kept.get(option.name, option.default or ""),
+        "help_text": help_text,
+    }
+    if option.choices:
+        choices = [(value, value) for value in option.choices]
+        return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget, **common)
+    return forms.CharField(widget=UnfoldAdminTextInputWidget, **common)

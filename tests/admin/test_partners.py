@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.forms import TextInput
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -253,6 +254,17 @@ def test_the_configuration_is_shown_with_secrets_masked(admin: Client) -> None:
     assert "••••••••" in page
     assert "planted-token" not in page
     assert "fake-token" not in page
+
+
+def test_an_option_of_two_words_is_chosen_not_typed(admin: Client) -> None:
+    page = admin.get(reverse("admin:dataunion_partner_add"))
+
+    form = page.context["adminform"].form
+    assert form.fields["option_allow_private"].choices == [("yes", "yes"), ("no", "no")]
+    assert '<option value="no" selected' in str(form["option_allow_private"])
+    assert isinstance(form.fields["option_url"].widget, TextInput)
+    refused = admin.post(reverse("admin:dataunion_partner_add"), new_partner(option_allow_private="perhaps"))
+    assert list(refused.context["adminform"].form.errors) == ["option_allow_private"]
 
 
 def test_limits_that_are_whole_are_shown_without_a_fraction(admin: Client) -> None:

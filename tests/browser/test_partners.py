@@ -41,7 +41,7 @@ def test_a_webhook_partner_made_here_gets_a_test_delivery_and_then_records(
     page.get_by_label("Name").fill("newcomer")
     page.get_by_label("Url").fill(f"{showroom.hook_url}/newcomer")
     page.get_by_label(re.compile("^Secret")).fill(showroom.hook_secret)
-    page.get_by_label("Own network allowed").fill("yes")
+    page.get_by_label("Own network allowed").select_option("yes")
     page.get_by_role("button", name="Save").click()
     open_partner(page, "newcomer")
     page.get_by_role("button", name="Test connection").click()
