@@ -10,12 +10,14 @@ from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.admin import ModelAdmin
 
 from dataunion.access import OPERATE
 from dataunion.admin.changes import say_changes, say_form
 from dataunion.admin.paging import CursorChangeList
+from dataunion.admin.words import show_when
 from dataunion.search import as_uuid
 
 _ONE_SAVE = {"show_save_and_add_another": False, "show_save_and_continue": False}  # context of a form with one button
@@ -88,6 +90,14 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]
     ) -> Any:
         """Show the form with one button."""
         return super().changeform_view(request, object_id, form_url, {**_ONE_SAVE, **(extra_context or {})})
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Show what staff did to a row, with times as everywhere else."""
+        response: HttpResponse = super().history_view(request, object_id, extra_context)
+        now = timezone.now()
+        for entry in getattr(response, "context_data", {}).get("action_list", ()):
+            entry.when = show_when(entry.action_time, now)
+        return response
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:
         """Return what the log says of a form that was saved."""

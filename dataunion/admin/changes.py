@@ -8,10 +8,10 @@ from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.utils.text import capfirst
 
 from dataunion.admin.words import cut, say_exactly
 
-_OPTION = "option_"  # the fields of a partner's options
 _FEW = 10
 _PRIVATE = (forms.PasswordInput, forms.HiddenInput)
 
@@ -28,10 +28,24 @@ def say_form(form: forms.BaseForm, *, new: bool, secret: Collection[str] = ()) -
 
 
 def _say_field(form: forms.BaseForm, name: str, new: bool, secret: Collection[str]) -> str:
-    shown, field, value = name.removeprefix(_OPTION), form.fields.get(name), form.cleaned_data.get(name)
-    if field is None or name in secret or isinstance(field, forms.EmailField) or isinstance(field.widget, _PRIVATE):
+    """Return what became of a field, by the name and the values that people see in the form."""
+    field, value = form.fields.get(name), form.cleaned_data.get(name)
+    if field is None:  # Django's form of a new password says that "password" changed
+        return f"{capfirst(name)}: changed"
+    shown = str(form[name].label)
+    if name in secret or isinstance(field, forms.EmailField) or isinstance(field.widget, _PRIVATE):
         return f"{shown}: {'set' if new else 'changed'}"
-    return f"{shown}: {_say(value)}" if new else _say_change(shown, form[name].initial, value)
+    told = _say_choices(field, value)
+    return f"{shown}: {_say(told)}" if new else _say_change(shown, _say_choices(field, form[name].initial), told)
+
+
+def _say_choices(field: forms.Field, value: Any) -> Any:
+    """Return the words of what was chosen; its name alone where the words explain it ("read: records, …")."""
+    if not isinstance(field, forms.ChoiceField) or isinstance(field, forms.ModelChoiceField):
+        return value
+    choices: Any = field.choices
+    words = {key: key if ": " in str(told) else told for key, told in choices}
+    return [words.get(each, each) for each in value or ()] if _is_many(value) else words.get(value, value)
 
 
 def _say_change(name: str, old: Any, new: Any) -> str:

@@ -21,7 +21,7 @@ class LimitForm(forms.Form):
     """A form with a secret of each kind."""
 
     limit = forms.IntegerField()
-    option_url = forms.CharField(required=False)
+    option_url = forms.CharField(label="URL", required=False)
     hook = forms.CharField(required=False)
     password = forms.CharField(required=False, widget=forms.PasswordInput)
     email = forms.EmailField(required=False)
@@ -43,11 +43,11 @@ def filled(**changes: str) -> LimitForm:
     ("changes", "words"),
     [
         ({}, ""),
-        ({"limit": "50"}, "limit: 200 -> 50"),
-        ({"option_url": "https://new.example"}, "url: https://old.example -> https://new.example"),
-        ({"option_url": ""}, "url: https://old.example -> none"),
-        ({"hook": "https://secret.example/2", "password": "hunter2"}, "hook: changed; password: changed"),
-        ({"email": "c@d.example", "limit": "1"}, "limit: 200 -> 1; email: changed"),
+        ({"limit": "50"}, "Limit: 200 -> 50"),
+        ({"option_url": "https://new.example"}, "URL: https://old.example -> https://new.example"),
+        ({"option_url": ""}, "URL: https://old.example -> none"),
+        ({"hook": "https://secret.example/2", "password": "hunter2"}, "Hook: changed; Password: changed"),
+        ({"email": "c@d.example", "limit": "1"}, "Limit: 200 -> 1; Email: changed"),
     ],
 )
 def test_a_form_tells_before_and_after_but_no_secret(changes: dict[str, str], words: str) -> None:
@@ -58,7 +58,17 @@ def test_a_new_row_tells_what_it_was_given() -> None:
     form = LimitForm({"limit": "5", "option_url": "https://a.example", "password": "hunter2"})
     assert form.is_valid()
 
-    assert say_form(form, new=True) == "limit: 5; url: https://a.example; password: set"
+    assert say_form(form, new=True) == "Limit: 5; URL: https://a.example; Password: set"
+
+
+def test_what_was_chosen_is_told_in_the_words_of_the_form() -> None:
+    class ChoiceForm(forms.Form):
+        causes = forms.MultipleChoiceField(choices=[("permanent", "refused"), ("poison", "two workers died")])
+        scopes = forms.MultipleChoiceField(choices=[("read", "read: records, attempts")])
+
+    form = ChoiceForm({"causes": ["permanent"], "scopes": ["read"]}, initial={"causes": ["poison"], "scopes": []})
+    assert form.is_valid()
+    assert say_form(form, new=False) == "Causes: two workers died -> refused; Scopes: none -> read"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +99,7 @@ def test_a_changed_limit_is_told_with_what_it_was(admin: Client) -> None:
 
     admin.post(reverse("admin:dataunion_partner_change", args=[row.pk]), form)
 
-    assert LogEntry.objects.get().change_message == "Changed: data_types: none -> checkin; max_in_flight: 200 -> 50"
+    assert LogEntry.objects.get().change_message == "Changed: Data types: none -> checkin; In flight at once: 200 -> 50"
 
 
 @pytest.mark.django_db
@@ -97,6 +107,6 @@ def test_a_new_partner_is_told_without_its_secret(admin: Client) -> None:
     admin.post("/admin/dataunion/partner/add/", new_partner())
 
     told = LogEntry.objects.get().change_message
-    assert told.startswith("Added: name: clinic; ")
-    assert "url: https://clinic.example/hook; secret: set" in told
+    assert told.startswith("Added: Name: clinic; ")
+    assert "URL: https://clinic.example/hook; Secret: set" in told
     assert SECRET not in told

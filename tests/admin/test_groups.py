@@ -80,7 +80,7 @@ def test_a_new_group_is_given_what_was_ticked(admin: Client) -> None:
     group = Group.objects.get(name="auditors")
     assert answer.status_code == 302
     assert held(group) == {"view_retryrun", "view_retrypolicy", "add_apikey"}
-    assert last_line() == f"Added: name: auditors; sees: {LOOK[2]}; does: make API keys"
+    assert last_line() == f"Added: Name: auditors; May look at: {LOOK[2]}; May: make API keys"
 
 
 def test_what_is_no_longer_ticked_is_taken_away_and_what_has_no_box_stays(admin: Client) -> None:
@@ -90,7 +90,7 @@ def test_what_is_no_longer_ticked_is_taken_away_and_what_has_no_box_stays(admin:
     admin.post(f"{LIST}{group.pk}/change/", {"name": "auditors", "sees": [LOOK[0]]})
 
     assert held(group) == {"view_dataunion", "view_healthdata", "view_retryrun"}
-    assert last_line() == f"Changed: sees: {LOOK[1]}, {LOOK[0]} -> {LOOK[0]}"
+    assert last_line() == f"Changed: May look at: {LOOK[1]}, {LOOK[0]} -> {LOOK[0]}"
 
 
 def test_a_right_that_is_unheard_of_is_refused(admin: Client) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from django.contrib.auth.models import Group
 from django.test import Client
 
 from dataunion.models import SyncAttempt
@@ -53,6 +56,16 @@ def test_the_history_of_a_run_is_headed_by_what_it_retried(viewer: Client) -> No
     page = viewer.get(f"{RUNS}{run.pk}/history/").content.decode()
 
     assert ("Partner vana, asked for by olga" in page, "{&#x27;" in page) == (True, False)
+
+
+def test_a_history_tells_times_as_every_page_does(admin: Client) -> None:
+    group = Group.objects.create(name="guests")
+    admin.post(f"/admin/auth/group/{group.pk}/change/", {"name": "visitors"})
+
+    page = admin.get(f"/admin/auth/group/{group.pk}/history/").content.decode()
+
+    assert ("Changed: Name: guests -&gt; visitors" in page, "0 minutes" in page) == (True, False)
+    assert re.search(r'<time datetime="[^"]+" title="[^"]+ UTC" class="whitespace-nowrap">[^<]+</time>', page)
 
 
 @pytest.mark.parametrize("url", [RUNS, ATTEMPTS, "/admin/dataunion/syncjob/", "/admin/dataunion/dataunion/"])

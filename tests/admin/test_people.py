@@ -34,7 +34,7 @@ def test_a_key_is_shown_once(admin: Client) -> None:
     assert "no-store" in response.headers["Cache-Control"]
     assert ApiKey.objects.count() == 1
     assert LogEntry.objects.get().object_id == str(row.pk)
-    assert last_line() == "Added: name: check-ins; scopes: ingest, read; days: 30"
+    assert last_line() == "Added: Name: check-ins; Scopes: ingest, read; Ends after, days: 30"
     for page in (KEYS, f"{KEYS}{row.pk}/change/", "/admin/admin/logentry/"):
         assert key not in admin.get(page).content.decode()
 
@@ -105,7 +105,7 @@ def test_whoever_is_added_may_sign_in_and_do_what_their_groups_say(admin: Client
     assert (grace.is_staff, grace.is_superuser, list(grace.groups.all())) == (True, False, [group])
     assert browser.login(username="grace", password=PASSWORD)
     assert browser.get("/admin/dataunion/user/").status_code == 200
-    assert last_line() == "Added: username: grace; groups: admin; password1: set; password2: set"
+    assert last_line() == "Added: Username: grace; Groups: admin; Password: set; Password confirmation: set"
 
 
 def test_people_are_listed_with_their_groups(admin: Client) -> None:
@@ -149,8 +149,11 @@ def test_the_log_says_what_changed_of_a_person(admin: Client) -> None:
     changed = last_line()
     admin.post(f"{page}password/", {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"})
 
-    assert changed == "Changed: username: eve -> eva; email: changed; is_active: yes -> no; groups: none -> guests"
-    assert last_line() == "Changed: password: changed"
+    assert (
+        changed
+        == "Changed: Username: eve -> eva; Email address: changed; Works here: yes -> no; Groups: none -> guests"
+    )
+    assert last_line() == "Changed: Password: changed"
 
 
 def test_the_log_says_who_did_what(admin: Client) -> None:

@@ -26,7 +26,10 @@ def test_a_policy_is_added_and_off(operator: Client) -> None:
     assert answer.status_code == 302
     assert (policy.partner, policy.error_classes, policy.hour) == ("vana", ["permanent", "poison"], 4)
     assert (policy.is_on, policy.changed_by, policy.next_at > db_now()) == (False, "vera", True)
-    assert LogEntry.objects.get().change_message == "Added: partner: vana; error_classes: permanent, poison; hour: 4"
+    assert (
+        LogEntry.objects.get().change_message
+        == "Added: Partner: vana; Errors: refused, two workers died; Hour (UTC): 04:00 UTC"
+    )
 
 
 def test_a_policy_is_switched_on_and_the_log_tells_before_and_after(operator: Client) -> None:
@@ -36,7 +39,9 @@ def test_a_policy_is_switched_on_and_the_log_tells_before_and_after(operator: Cl
 
     policy.refresh_from_db()
     assert (policy.is_on, policy.hour) == (True, 4)
-    assert LogEntry.objects.get().change_message == "Changed: hour: 3 -> 4; is_on: no -> yes"
+    assert (
+        LogEntry.objects.get().change_message == "Changed: Hour (UTC): 03:00 UTC -> 04:00 UTC; Switched on: no -> yes"
+    )
 
 
 @pytest.mark.parametrize(

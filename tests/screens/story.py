@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group
 from django.db.models import Model
 from django.test import Client
@@ -164,12 +165,22 @@ def _choose_rows(person: User) -> places.Rows:
         DataUnion: job.record,
         SyncAttempt: SyncAttempt.objects.filter(record=job.record).order_by("-pk").first(),
         RetryRun: RetryRun.objects.order_by("pk").first(),
-        Partner: roster.get_partner("clinic"),
+        Partner: _note_acts(person, roster.get_partner("clinic")),
         ApiKey: ApiKey.objects.order_by("pk").first(),
         User: person,
         Group: Group.objects.get(name="operator"),
     }
     return places.make_rows({model: row for model, row in known.items() if row is not None})
+
+
+def _note_acts(person: User, row: Partner) -> Partner:
+    """Let the row have a history."""
+    for said in (
+        "Changed: In flight at once: 50 -> 200; Longest wait, seconds: 30 -> 1",
+        "Tested the connection: it works",
+    ):
+        LogEntry.objects.log_actions(person.pk, [row], CHANGE, said)
+    return row
 
 
 def find_views(rows: places.Rows) -> list[View]:
