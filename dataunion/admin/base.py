@@ -15,7 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.admin import ModelAdmin
 
 from dataunion.access import OPERATE
-from dataunion.admin.changes import say_changes, say_form
+from dataunion.admin.changes import say_changes, say_form, show_done
 from dataunion.admin.paging import CursorChangeList
 from dataunion.admin.words import show_when
 from dataunion.search import as_uuid
@@ -92,11 +92,11 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]
         return super().changeform_view(request, object_id, form_url, {**_ONE_SAVE, **(extra_context or {})})
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Show what staff did to a row, with times as everywhere else."""
+        """Show what staff did to a row, as the staff log does."""
         response: HttpResponse = super().history_view(request, object_id, extra_context)
         now = timezone.now()
         for entry in getattr(response, "context_data", {}).get("action_list", ()):
-            entry.when = show_when(entry.action_time, now)
+            entry.when, entry.done = show_when(entry.action_time, now), show_done(entry)
         return response
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.contrib.admin.models import LogEntry
 from django.db.models import QuerySet
 from django.utils.text import capfirst
 
@@ -25,6 +26,12 @@ def say_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 def say_form(form: forms.BaseForm, *, new: bool, secret: Collection[str] = ()) -> str:
     """Return what a form that was filled in changes, or what it gives to a new row."""
     return "; ".join(filter(None, (_say_field(form, name, new, secret) for name in form.changed_data)))
+
+
+def show_done(entry: LogEntry) -> str:
+    """Return what a line of the log says was done, with arrows that do not break at the end of a line."""
+    said: str = entry.get_change_message() or entry.get_action_flag_display()
+    return said.replace(" -> ", " → ")
 
 
 def _say_field(form: forms.BaseForm, name: str, new: bool, secret: Collection[str]) -> str:

@@ -26,6 +26,7 @@ from unfold.widgets import (
 from dataunion import access
 from dataunion.admin.badges import badge
 from dataunion.admin.base import ReadOnlyAdmin, StaffAdmin, go_back, note, refuse_method
+from dataunion.admin.changes import show_done
 from dataunion.admin.retrying import row_button
 from dataunion.admin.words import show_when
 from dataunion.models import ApiKey, User
@@ -308,4 +309,4 @@ class LogAdmin(ReadOnlyAdmin):
     @admin.display(description="what was done")
     def done(self, entry: LogEntry) -> str:
         """Show what was done."""
-        return entry.get_change_message() or entry.get_action_flag_display()
+        return show_done(entry)

@@ -64,7 +64,7 @@ def test_a_history_tells_times_as_every_page_does(admin: Client) -> None:
 
     page = admin.get(f"/admin/auth/group/{group.pk}/history/").content.decode()
 
-    assert ("Changed: Name: guests -&gt; visitors" in page, "0 minutes" in page) == (True, False)
+    assert ("Changed: Name: guests → visitors" in page, "0 minutes" in page) == (True, False)
     assert re.search(r'<time datetime="[^"]+" title="[^"]+ UTC" class="whitespace-nowrap">[^<]+</time>', page)
 
 
