@@ -47,13 +47,14 @@ def claim(partner: str, *, limit: int, newcomers: int | None = None) -> list[Syn
             if held is None:
                 return []
             ids = _choose(partner, held.places(limit), held.now, newcomers)
-            jobs = _lease(ids, token, held.now) if ids else []
-            if jobs:
-                held.spend(len(jobs), token)
+            leased = _lease(ids, token, held.now) if ids else 0
+            if leased:
+                held.spend(leased, token)
+        # Read when the gate is free again: others need not wait for that.
+        return list(SyncJob.objects.filter(pk__in=ids, lease_token=token).order_by("priority", "due_at"))
     except Error:
         _release(partner, token)
         raise
-    return jobs
 
 
 def _choose(partner: str, limit: int, now: datetime, newcomers: int | None = None) -> list[UUID]:
@@ -90,8 +91,8 @@ def _release(partner: str, token: str) -> None:
         leased.update(status=Status.PENDING, lease_token="", lease_until=NEVER)
 
 
-def _lease(ids: Collection[UUID], token: str, now: datetime) -> list[SyncJob]:
-    SyncJob.objects.filter(pk__in=ids, status__still_in=CLAIMABLE, lease_until__lte=NEVER).update(
+def _lease(ids: Collection[UUID], token: str, now: datetime) -> int:
+    return SyncJob.objects.filter(pk__in=ids, status__still_in=CLAIMABLE, lease_until__lte=NEVER).update(
         status=Status.RUNNING,
         lease_token=token,
         lease_until=now + timedelta(seconds=conf().sync_lease_s),
@@ -99,7 +100,6 @@ def _lease(ids: Collection[UUID], token: str, now: datetime) -> list[SyncJob]:
         claimed_at=now,
         changed_at=now,
     )
-    return list(SyncJob.objects.filter(pk__in=ids, lease_token=token).order_by("priority", "due_at"))
 
 
 def renew(jobs: Collection[SyncJob], now: datetime) -> set[UUID]:
@@ -144,10 +144,11 @@ def save_step(jobs: Collection[SyncJob], step: str, now: datetime) -> set[UUID]:
 
 def settle(endings: Sequence[tuple[SyncJob, Ending]], now: datetime, *guard: Q) -> list[SyncJob]:
     """Commit and publish how a chunk's jobs ended; return those that were still ours, as they are now."""
+    if not endings:
+        return []
+    at_once = [] if guard or not each.is_at_hand() else [end(job, ending, now) for job, ending in endings]
     with in_one_transaction():
-        ours = None if guard else _commit_all(endings, now)
-        if ours is None:
-            ours = [ended for job, ending in endings if (ended := _commit(job, ending, now, guard))]
+        ours = at_once if at_once and _commit_all(at_once) else _commit_each(endings, now, guard)
         publish(ours, now)
     return ours
 
@@ -156,18 +157,19 @@ class _LostError(Exception):
     """Somebody else has one of these jobs by now."""
 
 
-def _commit_all(endings: Sequence[tuple[SyncJob, Ending]], now: datetime) -> list[SyncJob] | None:
-    """Store all outcomes in one go; None, and nothing stored, where not all of the jobs are still ours."""
-    if not each.is_at_hand():
-        return None
-    ended = [end(job, ending, now) for job, ending in endings]
+def _commit_all(ended: Sequence[SyncJob]) -> bool:
+    """Store all outcomes in one go; False, and nothing stored, where not all of the jobs are still ours."""
     try:
         with transaction.atomic():
             if each.update_each(SyncJob, [(_guard(job), _changes(job)) for job in ended]) < len(ended):
                 raise _LostError
     except _LostError:
-        return None
-    return ended
+        return False
+    return True
+
+
+def _commit_each(endings: Sequence[tuple[SyncJob, Ending]], now: datetime, guard: Sequence[Q]) -> list[SyncJob]:
+    return [ended for job, ending in endings if (ended := _commit(job, ending, now, guard))]
 
 
 def _commit(job: SyncJob, ending: Ending, now: datetime, guard: Sequence[Q]) -> SyncJob | None:

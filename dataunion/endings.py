@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +22,7 @@ ENDED = (  # what `end` changes
     "waiting_since",
     "waits_for",
     "step",
+    "saved",
     "spent",
     "lease_until",
     "outcome",
@@ -49,7 +49,7 @@ class Ending:
 
 def end(claimed: SyncJob, ending: Ending, now: datetime) -> SyncJob:
     """Return the job as it ends. It is another one, so that whoever fails here can end it in another way."""
-    job, attempt = copy(claimed), ending.attempt
+    job, attempt = _copy(claimed), ending.attempt
     job.status, job.due_at, job.changed_at = ending.status, ending.due_at, now
     job.attempts += ending.spends_attempt
     job.waiting_since = (job.waiting_since or now) if ending.waits else None
@@ -73,3 +73,10 @@ def end(claimed: SyncJob, ending: Ending, now: datetime) -> SyncJob:
     facts = attempt.dump() if attempt else None
     job.outcome = {"entry": entry, "attempt": facts, "refs": [list(ref) for ref in ending.refs]}
     return job
+
+
+def _copy(job: SyncJob) -> SyncJob:
+    """Return another one with the same values; `copy` would go by way of pickling, for each record anew."""
+    twin = SyncJob.__new__(SyncJob)
+    twin.__dict__.update(job.__dict__)
+    return twin

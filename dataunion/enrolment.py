@@ -69,7 +69,7 @@ def _make_jobs(records: Sequence[DataUnion], run: Backfill, now: datetime) -> No
         with transaction.atomic():
             SyncJob.objects.bulk_create(jobs)
     except IntegrityError:  # another worker was faster with one of them
-        insert_missing(SyncJob, jobs)
+        insert_missing(jobs)
 
 
 def _make_job(record: DataUnion, run: Backfill, now: datetime) -> SyncJob:

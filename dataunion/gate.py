@@ -23,6 +23,7 @@ from partners.breaker import Breaker
 
 _HELD_S = 5.0
 _PATIENCE_S = 1.0
+_SHORTEST_S, _LONGEST_S = 0.001, 0.01  # between two tries
 
 
 @dataclass
@@ -70,12 +71,13 @@ class Gate:
 @contextmanager
 def hold(name: str) -> Iterator[Gate | None]:
     """Hold the partner's gate; None when another worker kept it too long (the next nudge tries again)."""
-    token, give_up_at = secrets.token_hex(16), time.monotonic() + _PATIENCE_S
+    token, give_up_at, pause_s = secrets.token_hex(16), time.monotonic() + _PATIENCE_S, _SHORTEST_S
     while not _take(name, token):
         if time.monotonic() > give_up_at:
             yield None
             return
-        time.sleep(0.01)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_S)
     gate = Gate(row=Partner.objects.get(name=name), now=db_now())
     try:
         yield gate

@@ -153,7 +153,7 @@ def note_references(registered: Iterable[tuple[DataUnion, NewRecord]]) -> None:
         with transaction.atomic():
             RemoteRef.objects.bulk_create(missing, batch_size=_ROWS)
     except IntegrityError:
-        insert_missing(RemoteRef, missing)
+        insert_missing(missing)
 
 
 def find_fault(new: NewRecord) -> IngestError | None:

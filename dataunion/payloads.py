@@ -96,7 +96,7 @@ def _look_elsewhere(records: list[DataUnion]) -> dict[UUID, Facts | Trouble]:
         rows.append(make_row(record, loaded.payload, facts, stored=ELSEWHERE))
         found[record.pk] = facts
     for model in PAYLOADS.values():
-        insert_missing(model, [row for row in rows if isinstance(row, model)])
+        insert_missing([row for row in rows if isinstance(row, model)])
     return found
 
 

@@ -29,8 +29,8 @@ def publish(jobs: Iterable[SyncJob], now: datetime) -> None:
     jobs = [job for job in jobs if job.outcome is not None]
     with in_one_transaction():
         refused = {job.pk for job in _publish_entries(jobs, now)}
-        insert_missing(SyncAttempt, [a for job in jobs if (a := _attempt(job, now))])
-        insert_missing(RemoteRef, [ref for job in jobs for ref in _refs(job)])
+        insert_missing([a for job in jobs if (a := _attempt(job, now))])
+        insert_missing([ref for job in jobs for ref in _refs(job)])
         ended: list[SyncJob] = []
         going_on: list[SyncJob] = []
         for job in jobs:
@@ -143,10 +143,10 @@ def _refs(job: SyncJob) -> list[RemoteRef]:
     ]
 
 
-def insert_missing(model: type[models.Model], rows: Sequence[models.Model]) -> None:
-    """Insert rows whose unique key is not there yet."""
-    if connection.features.supports_ignore_conflicts:
-        model._default_manager.bulk_create(rows, ignore_conflicts=True)
+def insert_missing(rows: Sequence[models.Model]) -> None:
+    """Insert rows of one model whose unique key is not there yet."""
+    if each.is_at_hand():
+        each.insert_each(rows)
         return
     for row in rows:
         try:

@@ -38,6 +38,18 @@ def delete_each(model: type[models.Model], rows: Sequence[Row]) -> int:
     return run_each(sql, _prepare(model, rows))
 
 
+def insert_each(rows: Sequence[models.Model]) -> None:
+    """Insert rows of one model whose unique key is not there yet."""
+    if not rows:
+        return
+    model = type(rows[0])
+    fields = model._meta.concrete_fields
+    columns, places = ", ".join(_column(model, field.name) for field in fields), ", ".join(["%s"] * len(fields))
+    table = _quote(model._meta.db_table)
+    sql = f"INSERT INTO {table} ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of ours
+    run_each(sql, _prepare(model, [{field.name: getattr(row, field.attname) for field in fields} for row in rows]))
+
+
 def run_each(sql: str, parameters: Sequence[Sequence[Any]]) -> int:
     """Run a statement with each of these parameters; return how many rows were hit in all."""
     with connection.cursor() as cursor:

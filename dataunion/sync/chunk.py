@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,10 +43,8 @@ from partners.errors import (
 log = logging.getLogger(__name__)
 _UNSTORABLE = (ValueError, OverflowError, DataError)  # lone surrogates, numbers over 64 bits
 _FINISHED = "finished"  # the step after the last
-
-
-class _NotBegunError(Exception):
-    """A step was not begun, since the partner is in trouble."""
+Task = tuple[UUID, Item]
+Results = dict[UUID, StepResult | Exception]
 
 
 class Chunk:
@@ -143,8 +142,8 @@ class Chunk:
         self._rewind(rewinds)
         self._leave(errors, step)
 
-    def _call(self, step: str, group: dict[UUID, Item]) -> dict[UUID, StepResult | Exception]:
-        unopened: dict[UUID, StepResult | Exception] = {}
+    def _call(self, step: str, group: dict[UUID, Item]) -> Results:
+        unopened: Results = {}
         if step in self.adapter.payload_steps:
             loaded = load_payloads(group.values())
             found = {pk: loaded[item.record_id] for pk, item in group.items()}
@@ -170,9 +169,7 @@ class Chunk:
             return error
         return None
 
-    def _run_many(
-        self, many: Callable[..., Mapping[str, StepResult | Exception]], group: dict[UUID, Item]
-    ) -> dict[UUID, StepResult | Exception]:
+    def _run_many(self, many: Callable[..., Mapping[str, StepResult | Exception]], group: dict[UUID, Item]) -> Results:
         book, began = ledger.DbLedger(self.signer) if self.signer else None, time.monotonic()
         try:
             results = many(list(group.values()), book)
@@ -184,34 +181,43 @@ class Chunk:
         finally:
             self.took_s.update(dict.fromkeys(group, time.monotonic() - began))  # one call, which each had to wait for
 
-    def _run_threads(self, step: str, group: dict[UUID, Item]) -> dict[UUID, StepResult | Exception]:
+    def _run_threads(self, step: str, group: dict[UUID, Item]) -> Results:
         """Run a step for each item; those not begun when the partner shows trouble are left out."""
-        futures = {self.threads.submit(self._ask, step, pk, item): pk for pk, item in group.items()}
-        pending: set[Future[StepResult]] = set(futures)
+        todo, results = deque(group.items()), Results()
+        pending = self._send_out(conf().sync_threads, step, todo, results)
         while pending:
             left_s = self.renewed + conf().sync_lease_s / 3 - time.monotonic()
-            finished, pending = wait(pending, timeout=max(left_s, 0.0), return_when=FIRST_EXCEPTION)
-            if any(future.exception() for future in finished):
+            finished, pending = wait(pending, timeout=max(left_s, 0.0), return_when=FIRST_COMPLETED)
+            troubled = sum(future.result() for future in finished)
+            if troubled:
                 self.pulse.heed()
+                pending |= self._send_out(troubled, step, todo, results)
             if pending:
                 self._renew_in_time()
-        results: dict[UUID, StepResult | Exception] = {}
-        for future, pk in futures.items():
-            error = future.exception()
-            if not isinstance(error, _NotBegunError):
-                results[pk] = error if isinstance(error, Exception) else future.result()
         return results
 
-    def _ask(self, step: str, pk: UUID, item: Item) -> StepResult:
-        """Run a step for one item, in a thread."""
-        if self.pulse.is_over:
-            raise _NotBegunError
+    def _send_out(self, threads: int, step: str, todo: deque[Task], results: Results) -> set[Future[bool]]:
+        return {self.threads.submit(self._ask_on, step, todo, results) for _ in range(min(threads, len(todo)))}
+
+    def _ask_on(self, step: str, todo: deque[Task], results: Results) -> bool:
+        """Run a step for one item after the other, in a thread; say whether it ended with trouble, to be heeded."""
+        while not self.pulse.is_over:
+            try:
+                pk, item = todo.popleft()
+            except IndexError:
+                break
+            answer = results[pk] = self._ask(step, pk, item)
+            if isinstance(answer, Exception):
+                return True
+        return False
+
+    def _ask(self, step: str, pk: UUID, item: Item) -> StepResult | Exception:
+        answer: StepResult | Exception
         asked, began = step not in self.adapter.local_steps, time.monotonic()
         try:
-            answer: StepResult = getattr(self.adapter, step)(item)
+            answer = getattr(self.adapter, step)(item)
         except Exception as error:
-            self.pulse.hear(pk, error, asked=asked)
-            raise
+            answer = error
         finally:
             self.took_s[pk] = time.monotonic() - began
         self.pulse.hear(pk, answer, asked=asked)
@@ -241,8 +247,9 @@ class Chunk:
         job.saved = claims.seal_saved(job.record_id, job.partner, merged)
 
     def _save(self, groups: Mapping[str, list[SyncJob]]) -> None:
+        """Store what a step came to before the next one begins; the last one's is stored with how the job ends."""
         for step, jobs in groups.items():
-            ours = claims.save_step(jobs, step, db_now())
+            ours = claims.save_step(jobs, step, db_now()) if step != _FINISHED else self.jobs
             for job in jobs:
                 if job.pk in ours:
                     job.step, job.crashes, job.waiting_since = step, 0, None
@@ -261,6 +268,8 @@ class Chunk:
 
     def _leave(self, errors: Mapping[UUID, Exception], step: str) -> None:
         """Let go of the jobs that cannot go on now, each by its error's decision."""
+        if not errors:
+            return
         now, endings = db_now(), []
         for pk, error in errors.items():
             job = self.jobs[pk]

@@ -62,7 +62,7 @@ def test_a_job_that_cannot_be_claimed_any_more_since_it_was_chosen_is_left_alone
     SyncJob.objects.update(**{field: value})
     before = row(job)
 
-    assert claims._lease(chosen, "mine", db_now()) == []
+    assert claims._lease(chosen, "mine", db_now()) == 0
     assert row(job) == before
 
 
@@ -72,7 +72,7 @@ def test_a_job_that_another_claimed_since_it_was_chosen_is_left_to_it() -> None:
     [theirs] = claim()
     before = row(theirs)
 
-    assert claims._lease(chosen, "mine", db_now()) == []
+    assert claims._lease(chosen, "mine", db_now()) == 0
     assert row(theirs) == before
 
 

@@ -48,8 +48,8 @@ def facts() -> dict[str, Any]:
 PARTS: list[Callable[[SyncJob], None]] = [
     lambda job: None,
     lambda job: publication._publish_entries([job], db_now()),
-    lambda job: publication.insert_missing(SyncAttempt, [a for a in [publication._attempt(job, db_now())] if a]),
-    lambda job: publication.insert_missing(RemoteRef, publication._refs(job)),
+    lambda job: publication.insert_missing([a for a in [publication._attempt(job, db_now())] if a]),
+    lambda job: publication.insert_missing(publication._refs(job)),
 ]
 
 
@@ -66,6 +66,18 @@ def test_a_publication_that_died_is_finished_by_the_next(died_after: int) -> Non
     assert found["attempts"] == [(1, 2, "synced")]
     assert found["refs"] == [("fake_id", "x")]
     assert found["jobs"] == []
+    assert DataUnion.objects.get().retry_data("akave") == {"secret": "s"}
+
+
+def test_what_the_last_step_answered_is_stored_with_the_outcome() -> None:
+    set_partner("akave")
+    make_job()
+    [job] = claims.claim("akave", limit=1)
+    job.saved = claims.seal_saved(job.record_id, "akave", {"secret": "s"})
+
+    assert claims._commit(job, done(), db_now(), ())
+    publication.publish([SyncJob.objects.get()], db_now())  # by somebody else, who has the row only
+
     assert DataUnion.objects.get().retry_data("akave") == {"secret": "s"}
 
 
