@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,16 +36,25 @@ FAILING_LIMIT = 10_000
 # --- taking into hand ------------------------------------------------------------------------------------------------
 
 
-def claim(partner: str, *, limit: int, newcomers: int | None = None) -> list[SyncJob]:
+def claim(
+    partner: str,
+    *,
+    limit: int,
+    newcomers: int | None = None,
+    report: Callable[[gate.Gate], None] | None = None,
+) -> list[SyncJob]:
     """Take due jobs of a partner under one new lease, as its limits allow; each has its fence raised.
 
-    `newcomers`: how many of those may be among them that never began a step; None: any.
+    `newcomers`: how many of those may be among them that never began a step; None: any. `report` tells the gate first
+    how earlier calls went.
     """
     token = secrets.token_hex(16)
     try:
         with gate.hold(partner) as held:
             if held is None:
                 return []
+            if report:
+                report(held)
             ids = _choose(partner, held.places(limit), held.now, newcomers)
             leased = _lease(ids, token, held.now) if ids else 0
             if leased:

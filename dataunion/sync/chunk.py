@@ -78,7 +78,6 @@ class Chunk:
                 self._run_step(step, group, steps)
         self._complete()
         self._put_back()
-        self.pulse.report()
 
     def _put_back(self) -> None:
         """Let go of what was not begun because the partner is in trouble, as if it had not been claimed."""

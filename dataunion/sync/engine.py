@@ -17,6 +17,7 @@ from dataunion.models import Partner, SyncJob
 from dataunion.sync.chunk import Chunk
 from dataunion.sync.decisions import is_limit, peace_s
 from dataunion.sync.dispatch import nudge_later
+from dataunion.sync.pulse import Pulse
 from partners.base import Partner as Adapter
 from partners.errors import MisconfiguredError, PartnerError, TransientError
 
@@ -38,17 +39,20 @@ def push(name: str) -> int:
         if adapter.signer and signer is None:
             return 0
         threads = held.enter_context(ThreadPoolExecutor(conf().sync_threads, thread_name_prefix=name))
-        while time.monotonic() < stop_at:
+        heard: Pulse | None = None  # of the chunk before, until the breaker is told
+        while time.monotonic() < stop_at and not (heard and heard.is_over):
             if signer and not _look_at_signer(row, adapter, signer):
                 break
             newcomers, asked_at = signer.room_for_newcomers() if signer else None, db_now()
-            jobs = claims.claim(name, limit=conf().sync_chunk, newcomers=newcomers)
+            report = heard.report if heard else None
+            jobs, heard = claims.claim(name, limit=conf().sync_chunk, newcomers=newcomers, report=report), None
             taken += len(jobs)
             if not jobs:
                 _come_back(row, asked_at)
                 break
-            if not _run(row, adapter, jobs, threads, signer):
-                break
+            heard = _run(row, adapter, jobs, threads, signer)
+        if heard:
+            heard.report_now()
     return taken
 
 
@@ -61,8 +65,8 @@ def _come_back(row: Partner, now: datetime) -> None:
 
 def _run(
     row: Partner, adapter: Adapter, jobs: list[SyncJob], threads: ThreadPoolExecutor, signer: ledger.SignerLease | None
-) -> bool:
-    """Take a chunk as far as it goes; say whether the partner is well enough for another one."""
+) -> Pulse:
+    """Take a chunk as far as it goes; return what it heard of the partner."""
     try:
         chunk = Chunk(row, adapter, jobs, threads, signer)
         chunk.run()
@@ -70,7 +74,7 @@ def _run(
         # The database failed us, or our own code did: nobody's crash. What cannot be let go is rescued.
         _put_back(jobs)
         raise
-    return not chunk.pulse.is_over
+    return chunk.pulse
 
 
 def _put_back(jobs: list[SyncJob]) -> None:

@@ -64,11 +64,15 @@ class Pulse:
             self._now, self._breaker = now, breaker
             self.is_over = self.is_over or self._is_shut()
 
-    def report(self) -> None:
+    def report(self, held: gate.Gate) -> None:
         """Tell the breaker; a probe that came to nothing is handed back."""
+        held.report(*self._counts(), self._token)
+
+    def report_now(self) -> None:
+        """Tell it where no claim follows, which would hold the gate anyway."""
         with gate.hold(self._partner) as held:
             if held:
-                held.report(*self._counts(), self._token)
+                self.report(held)
 
     def _counts(self) -> tuple[int, int]:
         well = sum(self._is_well.values())

@@ -48,6 +48,9 @@ class Faults:
         """Let every armed fault go; counts stay."""
         with self._lock:
             self._armed.clear()
+            # What is counted goes by an object's id, which the next one may have again.
+            self._hits.clear()
+            self._seen.clear()
 
     def take(self, kinds: Collection[str], subject: str = "") -> Fault | None:
         """Return the fault to commit for this request, counted as injected, or None."""
