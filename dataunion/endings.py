@@ -22,7 +22,6 @@ ENDED = (  # what `end` changes
     "waiting_since",
     "waits_for",
     "step",
-    "saved",
     "spent",
     "lease_until",
     "outcome",

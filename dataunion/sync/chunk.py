@@ -136,7 +136,10 @@ class Chunk:
             else:
                 names = steps[self.jobs[pk].kind]
                 following = (*names, _FINISHED)[names.index(step) + 1]
-                saved.setdefault(following, []).append(self.jobs[pk])
+                if following == _FINISHED and not result:
+                    self._go_on(self.jobs[pk], following)  # nothing to store but how the job ends
+                else:
+                    saved.setdefault(following, []).append(self.jobs[pk])
         self._save(saved)
         self._rewind(rewinds)
         self._leave(errors, step)
@@ -246,14 +249,17 @@ class Chunk:
         job.saved = claims.seal_saved(job.record_id, job.partner, merged)
 
     def _save(self, groups: Mapping[str, list[SyncJob]]) -> None:
-        """Store what a step came to before the next one begins; the last one's is stored with how the job ends."""
         for step, jobs in groups.items():
-            ours = claims.save_step(jobs, step, db_now()) if step != _FINISHED else self.jobs
+            ours = claims.save_step(jobs, step, db_now())
             for job in jobs:
                 if job.pk in ours:
-                    job.step, job.crashes, job.waiting_since = step, 0, None
+                    self._go_on(job, step)
                 else:
                     self._forget(job.pk)
+
+    @staticmethod
+    def _go_on(job: SyncJob, step: str) -> None:
+        job.step, job.crashes, job.waiting_since = step, 0, None
 
     def _rewind(self, rewinds: Mapping[UUID, Rewind]) -> None:
         for pk, back in rewinds.items():

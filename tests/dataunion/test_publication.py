@@ -69,18 +69,6 @@ def test_a_publication_that_died_is_finished_by_the_next(died_after: int) -> Non
     assert DataUnion.objects.get().retry_data("akave") == {"secret": "s"}
 
 
-def test_what_the_last_step_answered_is_stored_with_the_outcome() -> None:
-    set_partner("akave")
-    make_job()
-    [job] = claims.claim("akave", limit=1)
-    job.saved = claims.seal_saved(job.record_id, "akave", {"secret": "s"})
-
-    assert claims._commit(job, done(), db_now(), ())
-    publication.publish([SyncJob.objects.get()], db_now())  # by somebody else, who has the row only
-
-    assert DataUnion.objects.get().retry_data("akave") == {"secret": "s"}
-
-
 @pytest.mark.parametrize("status", [Status.DONE, Status.RETRYING])
 def test_publishing_twice_is_publishing_once(status: Status) -> None:
     job = committed(status)
