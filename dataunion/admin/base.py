@@ -89,7 +89,12 @@ class StaffAdmin(ModelAdmin):  # type: ignore[misc]
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """Show the form with one button."""
-        return super().changeform_view(request, object_id, form_url, {**_ONE_SAVE, **(extra_context or {})})
+        context = {**_ONE_SAVE, **self.read_form_context(request, object_id), **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def read_form_context(self, request: HttpRequest, object_id: str | None) -> dict[str, Any]:
+        """Return what the page shows beside the form, its title among it; `object_id` is None for a new row."""
+        return {}
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Show what staff did to a row, as the staff log does."""

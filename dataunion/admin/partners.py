@@ -92,19 +92,12 @@ class PartnerAdmin(StaffAdmin):
                 row.queue, row.operable = queues.get(row.name, Queue()), operable
         return response
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        """Show one partner, or the form for a new one."""
+    def read_form_context(self, request: HttpRequest, object_id: str | None) -> dict[str, Any]:
+        """Return what one partner's page shows, or that of a new one."""
         row = find_or_404(Partner.objects.all(), object_id, "There is no such partner.") if object_id else None
         title = row.name if row else "Add an HTTP partner"
         page = read_partner_page(row, timezone.now()) if row else {}
-        context = {"title": title, "subtitle": None, "may_operate": may_operate(request), **page}
-        return super().changeform_view(request, object_id, form_url, {**context, **(extra_context or {})})
+        return {"title": title, "subtitle": None, "may_operate": may_operate(request), **page}
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Return the form, with the options that are kept here."""

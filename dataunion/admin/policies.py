@@ -93,17 +93,9 @@ class PolicyAdmin(StaffAdmin):
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        """Show the form with a title of ours."""
-        title = "Retry policy" if object_id else "Add a retry policy"
-        context = {"title": title, "subtitle": None, **(extra_context or {})}
-        return super().changeform_view(request, object_id, form_url, context)
+    def read_form_context(self, request: HttpRequest, object_id: str | None) -> dict[str, Any]:
+        """Return a title of ours."""
+        return {"title": "Retry policy" if object_id else "Add a retry policy", "subtitle": None}
 
     def save_model(self, request: HttpRequest, obj: RetryPolicy, form: Any, change: bool) -> None:
         """Store the policy with its next hour."""
