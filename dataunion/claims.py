@@ -157,7 +157,10 @@ def settle(endings: Sequence[tuple[SyncJob, Ending]], now: datetime, *guard: Q) 
         return []
     at_once = [] if guard or not each.is_at_hand() else [end(job, ending, now) for job, ending in endings]
     with in_one_transaction():
-        ours = at_once if at_once and _commit_all(at_once) else _commit_each(endings, now, guard)
+        if at_once and _commit_all(at_once):
+            publish(at_once, now, is_done_deleted=True)
+            return at_once
+        ours = _commit_each(endings, now, guard)
         publish(ours, now)
     return ours
 
@@ -167,10 +170,17 @@ class _LostError(Exception):
 
 
 def _commit_all(ended: Sequence[SyncJob]) -> bool:
-    """Store all outcomes in one go; False, and nothing stored, where not all of the jobs are still ours."""
+    """Store all outcomes in one go; False, and nothing stored, where not all of the jobs are still ours.
+
+    What is done is deleted at once: its publication stands in the same transaction and needs no outcome in the row.
+    """
+    done = [job for job in ended if job.status == Status.DONE]
+    going_on = [job for job in ended if job.status != Status.DONE]
     try:
         with transaction.atomic():
-            if each.update_each(SyncJob, [(_guard(job), _changes(job)) for job in ended]) < len(ended):
+            hit = each.delete_each(SyncJob, [_guard(job) for job in done])
+            hit += each.update_each(SyncJob, [(_guard(job), _changes(job)) for job in going_on])
+            if hit < len(ended):
                 raise _LostError
     except _LostError:
         return False

@@ -24,8 +24,8 @@ from dataunion.state import Attempt, PartnerEntry, Status
 _FACTS = {field.name for field in fields(Attempt)}
 
 
-def publish(jobs: Iterable[SyncJob], now: datetime) -> None:
-    """Do what the stored outcomes of these jobs say."""
+def publish(jobs: Iterable[SyncJob], now: datetime, *, is_done_deleted: bool = False) -> None:
+    """Do what the outcomes of these jobs say; they are stored, or what is done was deleted in this transaction."""
     jobs = [job for job in jobs if job.outcome is not None]
     with in_one_transaction():
         refused = {job.pk for job in _publish_entries(jobs, now)}
@@ -34,9 +34,12 @@ def publish(jobs: Iterable[SyncJob], now: datetime) -> None:
         ended: list[SyncJob] = []
         going_on: list[SyncJob] = []
         for job in jobs:
-            # Also the work of somebody slow has ended, which a newer word has ended.
-            has_ended = job.status == Status.DONE or (job.pk in refused and _is_synced(job))
-            (ended if has_ended else going_on).append(job)
+            if job.status == Status.DONE:
+                ended += [] if is_done_deleted else [job]
+            elif job.pk in refused and _is_synced(job):
+                ended.append(job)  # also the work of somebody slow has ended, which a newer word has ended
+            else:
+                going_on.append(job)
         _end(ended, going_on)
 
 
