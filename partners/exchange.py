@@ -1,46 +1,46 @@
-"""One request and its answer on one connection that stays open: http.client reads, under the call's deadline.
+"""One request and its answer on one connection that stays open: llhttp reads, under the call's deadline.
 
 What is no HTTP or ends too early is a BrokenAnswerError. For `partners.http`.
 """
 
 from __future__ import annotations
 
-import io
 import select
 import socket
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import Any
+
+import httptools
 
 from partners.dial import Call
 
 _PIECE_BYTES = 65536
-_SWITCHING = 101
+_MAX_BESIDE_BYTES = 65536  # in a row that belong to no body: a head, trailers
 
 
 class BrokenAnswerError(OSError):
     """The answer is not HTTP, or broke off."""
 
 
-class Headers(Mapping[str, str]):
+class Headers(dict[str, str]):
     """An answer's headers, by names in any case; what is given twice is joined by commas."""
 
-    def __init__(self, told: HTTPMessage) -> None:
-        self._found: dict[str, str] = {}
-        for name, value in told.items():
-            key = name.lower()
-            self._found[key] = f"{self._found[key]}, {value}" if key in self._found else value
+    def add(self, name: str, value: str) -> None:
+        """Take in one more."""
+        key = name.lower()
+        self[key] = f"{self[key]}, {value}" if key in self else value
 
     def __getitem__(self, name: str) -> str:
-        return self._found[name.lower()]
+        return super().__getitem__(name.lower())
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a header's value, or `default` where there is none."""
+        return super().get(name.lower(), default)
 
-    def __len__(self) -> int:
-        return len(self._found)
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.lower())
 
 
 @dataclass(frozen=True)
@@ -79,93 +79,114 @@ class Connection:
         call.phase = "sent"
         self._socket.settimeout(call.left_s(call.deadline_s))
         self._socket.sendall(request)
-        came = _TimedReader(self._socket, call)
+        reading = _Reading(has_body=method != "HEAD", max_bytes=max_bytes, read_refusals=read_refusals)
+        while not reading.is_over:
+            self._socket.settimeout(call.left_s(call.read_timeout_s))
+            reading.take(self._socket.recv(_PIECE_BYTES))
+        self.is_reusable = reading.stays_open
+        return Answer(reading.status, reading.headers, bytes(reading.body), reading.is_cut)
+
+
+class _Reading:
+    """An answer as it comes. llhttp calls the methods that begin with `on_`."""
+
+    def __init__(self, *, has_body: bool, max_bytes: int, read_refusals: bool) -> None:
+        self._has_body, self._max_bytes, self._read_refusals = has_body, max_bytes, read_refusals
+        self._parser = httptools.HttpResponseParser(self)
+        # Old servers end lines without CR, and tell a length beside chunks; nobody stands between us whom that misleads.
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_chunked_length=True)
+        self._beside_bytes = 0
+        self._is_in_body = False
+        self._unpacking: _Unpacking | None = None
+        self.status, self.headers, self.body = 0, Headers(), bytearray()
+        self.is_over = self.is_cut = self.stays_open = False
+
+    def take(self, data: bytes) -> None:
+        """Read on; no bytes are the connection's end. Raises BrokenAnswerError."""
+        if not data:
+            self._end_with_connection()
+            return
+        self._beside_bytes += len(data)
         try:
-            answer = HTTPResponse(came, method=method)  # type: ignore[arg-type]
-            _read_head(answer)
-            headers = Headers(answer.headers)
-            if answer.status >= 300 and not read_refusals:
-                return Answer(answer.status, headers, b"", is_cut=True)
-            body, is_cut = _read_body(answer, headers, max_bytes)
-        except HTTPException as error:
-            raise BrokenAnswerError(type(error).__name__) from None  # its text shows what came
-        self.is_reusable = not (is_cut or answer.will_close or came.has_more())
-        return Answer(answer.status, headers, body, is_cut)
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self.is_over:
+                raise BrokenAnswerError(type(error).__name__) from None  # its text may show what came
+            self.stays_open = False  # more came than was said
+        if self._beside_bytes > _MAX_BESIDE_BYTES and not self.is_over:
+            raise BrokenAnswerError("a head or trailers without an end")
+
+    def on_message_begin(self) -> None:
+        self.stays_open = False  # after the answer's end: more came than was said
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_body:  # else it is a trailer
+            self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        if self.is_over:
+            return
+        self.status = self._parser.get_status_code()
+        if self.status < 200:
+            self.headers.clear()  # it only says "go on"
+            return
+        self._is_in_body, self._beside_bytes = True, 0
+        if self.status >= 300 and not self._read_refusals:
+            self.is_over = self.is_cut = True
+        elif not self._has_body:
+            self._end()
+        elif self.headers.get("content-encoding", "").lower() in ("gzip", "x-gzip", "deflate"):
+            self._unpacking = _Unpacking()
+
+    def on_body(self, data: bytes) -> None:
+        self._beside_bytes = 0
+        if self.is_over:
+            self.stays_open = False
+            return
+        for piece in self._unpacking.unpack(data) if self._unpacking else (data,):
+            self.body += piece
+            if len(self.body) > self._max_bytes:
+                del self.body[self._max_bytes :]
+                self.is_over = self.is_cut = True
+                return
+
+    def on_message_complete(self) -> None:
+        if self._is_in_body and not self.is_over:
+            self._end()
+
+    def _end_with_connection(self) -> None:
+        has_length = "content-length" in self.headers or "chunked" in self.headers.get("transfer-encoding", "").lower()
+        if has_length or not self._is_in_body:
+            raise BrokenAnswerError("it ended before its answer did")
+        self._end()
+        self.stays_open = False
+
+    def _end(self) -> None:
+        if self._unpacking and not self._unpacking.is_whole:
+            raise BrokenAnswerError("the packed body broke off")
+        told = self.headers.get("connection", "").lower()
+        self.stays_open = "keep-alive" in told if self._parser.get_http_version() == "1.0" else "close" not in told
+        self.is_over = True
 
 
-class _TimedReader(io.RawIOBase):
-    """A socket's bytes under the call's deadline: each read may wait only as long as the call has left."""
+class _Unpacking:
+    """gzip or zlib, unpacked bit by bit, so that a little that unpacks to very much can be cut off."""
 
-    def __init__(self, sock: socket.socket, call: Call) -> None:
-        self._socket, self._call = sock, call
-        self._is_over = False
-        self._buffered = _Buffered(self)
+    def __init__(self) -> None:
+        self._codec, self._is_empty = zlib.decompressobj(wbits=47), True
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return what http.client reads from."""
-        return self._buffered
+    @property
+    def is_whole(self) -> bool:
+        """Whether all came; nothing at all is a whole body too."""
+        return self._is_empty or self._codec.eof
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if self._is_over:
-            return 0
-        self._socket.settimeout(self._call.left_s(self._call.read_timeout_s))
-        return self._socket.recv_into(buffer)
-
-    def has_more(self) -> bool:
-        """Say, once the answer was read, whether more came than it should have."""
-        self._is_over = True
-        return bool(self._buffered.peek(1))
-
-
-class _Buffered(io.BufferedReader):
-    def close(self) -> None:
-        """Stay open where http.client has read all it wants: what else came is looked at."""
-
-
-def _read_head(answer: HTTPResponse) -> None:
-    """Read until an answer begins; what only says "go on" is passed over."""
-    answer.begin()
-    while 100 <= answer.status < 200:
-        if answer.status == _SWITCHING:
-            raise BrokenAnswerError("a protocol nobody asked for")
-        answer.headers = None  # type: ignore[assignment]  # so begin() reads one more
-        answer.begin()
-
-
-def _read_body(answer: HTTPResponse, headers: Headers, max_bytes: int) -> tuple[bytes, bool]:
-    """Return the body, and whether it is only its first `max_bytes`."""
-    pieces = _pieces(answer)
-    if headers.get("content-encoding", "").lower() in ("gzip", "x-gzip", "deflate"):
-        pieces = _unpack(pieces)
-    body = bytearray()
-    for piece in pieces:
-        body += piece
-        if len(body) > max_bytes:
-            return bytes(body[:max_bytes]), True
-    return bytes(body), False
-
-
-def _pieces(answer: HTTPResponse) -> Iterator[bytes]:
-    while piece := answer.read(_PIECE_BYTES):
-        yield piece
-    if answer.length:
-        raise BrokenAnswerError("the body is shorter than its length")
-
-
-def _unpack(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Unpack gzip or zlib bit by bit, so that a little that unpacks to very much can be cut off."""
-    unpacking, is_empty = zlib.decompressobj(wbits=47), True
-    try:
-        for piece in pieces:
-            is_empty, rest = False, piece
-            while rest:
-                yield unpacking.decompress(rest, _PIECE_BYTES)
-                rest = unpacking.unconsumed_tail
-        yield unpacking.flush()
-    except zlib.error:
-        raise BrokenAnswerError("the body cannot be unpacked") from None
-    if not (unpacking.eof or is_empty):
-        raise BrokenAnswerError("the packed body broke off")
+    def unpack(self, packed: bytes) -> Iterator[bytes]:
+        """Yield what these bytes hold, in pieces. Raises BrokenAnswerError."""
+        self._is_empty, piece = False, b""
+        try:
+            while packed or len(piece) == _PIECE_BYTES:
+                piece = self._codec.decompress(packed, _PIECE_BYTES)
+                yield piece
+                packed = self._codec.unconsumed_tail
+        except zlib.error:
+            raise BrokenAnswerError("the body cannot be unpacked") from None
