@@ -24,7 +24,7 @@ from dataunion.endings import ENDED, Ending, end
 from dataunion.models import NEVER, PAYLOADS, DataUnion, SyncAttempt, SyncJob, each, has_ended
 from dataunion.models.expressions import literal
 from dataunion.models.job import SyncJobQuerySet
-from dataunion.publication import in_one_transaction, publish, write_entry
+from dataunion.publication import Publication, in_one_transaction, publish, write_entry
 from dataunion.state import BULK, CLAIMABLE, FAILING, LIVE, REOPENABLE, Attempt, Outcome, PartnerEntry, Status
 
 _POISON_CRASHES = 2
@@ -137,8 +137,9 @@ def save_step(jobs: Collection[SyncJob], step: str, now: datetime) -> set[UUID]:
         "lease_until": now + timedelta(seconds=conf().sync_lease_s),
     }
     if each.is_at_hand():
+        update = each.update(SyncJob, [(_guard(job), {"saved": job.saved, **same}) for job in jobs])
         with in_one_transaction():
-            updated = each.update_each(SyncJob, [(_guard(job), {"saved": job.saved, **same}) for job in jobs])
+            updated = update.run()
     else:
         field_ = BinaryField()
         whens = [When(pk=job.pk, then=literal(job.saved, field_)) for job in jobs]
@@ -155,11 +156,11 @@ def settle(endings: Sequence[tuple[SyncJob, Ending]], now: datetime, *guard: Q) 
     """Commit and publish how a chunk's jobs ended; return those that were still ours, as they are now."""
     if not endings:
         return []
-    at_once = [] if guard or not each.is_at_hand() else [end(job, ending, now) for job, ending in endings]
+    if each.is_at_hand() and not guard:
+        ended = [end(job, ending, now) for job, ending in endings]
+        if _settle_at_once(ended, now):
+            return ended
     with in_one_transaction():
-        if at_once and _commit_all(at_once):
-            publish(at_once, now, is_done_deleted=True)
-            return at_once
         ours = _commit_each(endings, now, guard)
         publish(ours, now)
     return ours
@@ -169,19 +170,21 @@ class _LostError(Exception):
     """Somebody else has one of these jobs by now."""
 
 
-def _commit_all(ended: Sequence[SyncJob]) -> bool:
-    """Store all outcomes in one go; False, and nothing stored, where not all of the jobs are still ours.
+def _settle_at_once(ended: Sequence[SyncJob], now: datetime) -> bool:
+    """Commit and publish all in one go; False, and nothing stored, where not all of the jobs are still ours.
 
     What is done is deleted at once: its publication stands in the same transaction and needs no outcome in the row.
     """
     done = [job for job in ended if job.status == Status.DONE]
     going_on = [job for job in ended if job.status != Status.DONE]
+    delete = each.delete(SyncJob, [_guard(job) for job in done])
+    update = each.update(SyncJob, [(_guard(job), _changes(job)) for job in going_on])
+    publication = Publication([job for job in ended if job.outcome is not None], now)
     try:
-        with transaction.atomic():
-            hit = each.delete_each(SyncJob, [_guard(job) for job in done])
-            hit += each.update_each(SyncJob, [(_guard(job), _changes(job)) for job in going_on])
-            if hit < len(ended):
+        with in_one_transaction():
+            if delete.run() + update.run() < len(ended):
                 raise _LostError
+            publication.write(is_done_deleted=True)
     except _LostError:
         return False
     return True

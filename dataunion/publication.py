@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 from django.db import IntegrityError, connection, models, transaction
@@ -24,31 +23,61 @@ from dataunion.state import Attempt, PartnerEntry, Status
 _FACTS = {field.name for field in fields(Attempt)}
 
 
-def publish(jobs: Iterable[SyncJob], now: datetime, *, is_done_deleted: bool = False) -> None:
-    """Do what the outcomes of these jobs say; they are stored, or what is done was deleted in this transaction."""
-    jobs = [job for job in jobs if job.outcome is not None]
-    with in_one_transaction():
-        refused = {job.pk for job in _publish_entries(jobs, now)}
-        insert_missing([a for job in jobs if (a := _attempt(job, now))])
-        insert_missing([ref for job in jobs for ref in _refs(job)])
-        ended: list[SyncJob] = []
-        going_on: list[SyncJob] = []
-        for job in jobs:
-            if job.status == Status.DONE:
-                ended += [] if is_done_deleted else [job]
-            elif job.pk in refused and _is_synced(job):
-                ended.append(job)  # also the work of somebody slow has ended, which a newer word has ended
-            else:
-                going_on.append(job)
-        _end(ended, going_on)
+def publish(jobs: Iterable[SyncJob], now: datetime) -> None:
+    """Do what the stored outcomes of these jobs say."""
+    Publication([job for job in jobs if job.outcome is not None], now).write()
+
+
+class Publication:
+    """What the outcomes of these jobs say, made ready: on SQL others wait as long as a transaction lasts."""
+
+    def __init__(self, jobs: Sequence[SyncJob], now: datetime) -> None:
+        self._jobs, self._now = jobs, now
+        attempts = [a for job in jobs if (a := _attempt(job, now))]
+        self._history: tuple[Sequence[models.Model], ...] = (attempts, [ref for job in jobs for ref in _refs(job)])
+        self._merges = _merge_each(jobs, now) if each.is_at_hand() else []
+        self._inserts = [each.insert(rows) for rows in self._history] if each.is_at_hand() else []
+
+    def write(self, *, is_done_deleted: bool = False) -> None:
+        """Write the entries, history, and how the jobs end; `is_done_deleted`: the rows of what is done are gone."""
+        with in_one_transaction():
+            refused = {job.pk for job in self.write_entries()}
+            self.write_history()
+            ended: list[SyncJob] = []
+            going_on: list[SyncJob] = []
+            for job in self._jobs:
+                if job.status == Status.DONE:
+                    ended += [] if is_done_deleted else [job]
+                elif job.pk in refused and _is_synced(job):
+                    ended.append(job)  # also the work of somebody slow has ended, which a newer word has ended
+                else:
+                    going_on.append(job)
+            _end(ended, going_on)
+
+    def write_entries(self) -> list[SyncJob]:
+        """Write the entries, each unless it is newer than its job; return the jobs whose entry was."""
+        if not each.is_at_hand():
+            return [job for job in self._jobs if not _write_job(job, self._now)]
+        if sum(merge.run() for merge in self._merges) == len(self._jobs):
+            return []
+        keys = [job.record_id for job in self._jobs]
+        stored = dict(DataUnion.objects.filter(pk__in=keys).values_list("pk", "partners"))
+        return [job for job in self._jobs if stored.get(job.record_id, {}).get(job.partner, {}).get("fence") != job.fence]
+
+    def write_history(self) -> None:
+        """Insert the attempts and references that are not there yet."""
+        for insert in self._inserts:
+            insert.run()
+        for rows in () if self._inserts else self._history:
+            insert_missing(rows)
 
 
 def _end(ended: Sequence[SyncJob], going_on: Sequence[SyncJob]) -> None:
     """Delete the rows of work that has ended, and let go of the others."""
     free = {"outcome": None, "lease_token": "", "lease_until": NEVER}
     if each.is_at_hand():
-        each.delete_each(SyncJob, [_same(job) for job in ended])
-        each.update_each(SyncJob, [(_same(job), free) for job in going_on])
+        each.delete(SyncJob, [_same(job) for job in ended]).run()
+        each.update(SyncJob, [(_same(job), free) for job in going_on]).run()
         return
     for job in ended:
         SyncJob.objects.filter(**_same(job)).delete()
@@ -60,31 +89,21 @@ def _same(job: SyncJob) -> dict[str, Any]:
     return {"id": job.pk, "fence": job.fence, "status": job.status}
 
 
-def _publish_entries(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
-    """Write the entries, each unless it is newer than its job; return the jobs whose entry was."""
-    if not each.is_at_hand():
-        return [
-            job
-            for job in jobs
-            if not write_entry(job.record_id, job.partner, _changes(job), now, at_most_fence=job.fence)
-        ]
-    writes = [(job, MergeEntry(job.partner, _changes(job))) for job in jobs]
-    written = 0
-    for _, group in groupby(sorted(writes, key=_shape), key=_shape):
-        written += _merge_each(list(group), now)
-    if written == len(jobs):
-        return []
-    stored = dict(DataUnion.objects.filter(pk__in=[job.record_id for job in jobs]).values_list("pk", "partners"))
-    return [job for job in jobs if stored.get(job.record_id, {}).get(job.partner, {}).get("fence") != job.fence]
+def _write_job(job: SyncJob, now: datetime) -> bool:
+    return write_entry(job.record_id, job.partner, _changes(job), now, at_most_fence=job.fence)
 
 
-def _shape(write: tuple[SyncJob, MergeEntry]) -> tuple[str, ...]:
-    return tuple(write[1].changes)
+def _merge_each(jobs: Sequence[SyncJob], now: datetime) -> list[each.Many]:
+    """Return the statements that write the entries, one for all that change the same keys."""
+    shapes: dict[tuple[str, ...], list[tuple[SyncJob, dict[str, Any]]]] = {}
+    for job in jobs:
+        changes = _changes(job)
+        shapes.setdefault(tuple(changes), []).append((job, changes))
+    return [_merge_alike(keys, writes, now) for keys, writes in shapes.items()]
 
 
-def _merge_each(writes: Sequence[tuple[SyncJob, MergeEntry]], now: datetime) -> int:
-    """Write entries that change the same keys; return how many were written."""
-    keys, vendor = _shape(writes[0]), connection.vendor
+def _merge_alike(keys: Sequence[str], writes: Sequence[tuple[SyncJob, dict[str, Any]]], now: datetime) -> each.Many:
+    vendor = connection.vendor
     if vendor == "sqlite":
         merge, fence = MergeEntry.merge_on_sqlite('"partners"', keys), 'json_extract("partners", %s)'
     else:
@@ -92,11 +111,12 @@ def _merge_each(writes: Sequence[tuple[SyncJob, MergeEntry]], now: datetime) -> 
     sql = f'UPDATE "dataunions" SET "partners" = {merge}, "updated_at" = %s WHERE "_id" = %s AND {fence} <= %s'  # noqa: S608 - names of ours
     key, at = DataUnion._meta.pk, connection.ops.adapt_datetimefield_value(now)
     rows = []
-    for job, entry in writes:
+    for job, changes in writes:
         place = f'$."{job.partner}"."fence"' if vendor == "sqlite" else job.partner
         record = key.get_db_prep_value(job.record_id, connection)
-        rows.append([*entry.read_parameters(vendor), at, record, place, job.fence])
-    return each.run_each(sql, rows)
+        merged = MergeEntry.read_parameters(vendor, job.partner, changes)
+        rows.append([*merged, at, record, place, job.fence])
+    return each.Many(sql, rows)
 
 
 def _changes(job: SyncJob) -> dict[str, Any]:
@@ -149,7 +169,7 @@ def _refs(job: SyncJob) -> list[RemoteRef]:
 def insert_missing(rows: Sequence[models.Model]) -> None:
     """Insert rows of one model whose unique key is not there yet."""
     if each.is_at_hand():
-        each.insert_each(rows)
+        each.insert(rows).run()
         return
     for row in rows:
         try:

@@ -6,6 +6,7 @@ SQL only: MongoDB's driver tells of many updates how many hit in all, and nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
@@ -18,43 +19,55 @@ def is_at_hand() -> bool:
     return connection.vendor != "mongodb"
 
 
-def update_each(model: type[models.Model], rows: Sequence[tuple[Row, Row]]) -> int:
-    """Update by (guard, changes), which all name the same fields; return how many rows were hit in all."""
+@dataclass(frozen=True)
+class Many:
+    """A statement with the parameters of each of its runs: made ready before a transaction, which is then short."""
+
+    sql: str
+    parameters: Sequence[Sequence[Any]]
+
+    def run(self) -> int:
+        """Run it; return how many rows were hit in all."""
+        if not self.parameters:
+            return 0
+        with connection.cursor() as cursor:
+            cursor.executemany(self.sql, self.parameters)
+            return int(cursor.rowcount)
+
+
+_NONE = Many("", ())
+
+
+def update(model: type[models.Model], rows: Sequence[tuple[Row, Row]]) -> Many:
+    """Update by (guard, changes), which all name the same fields."""
     if not rows:
-        return 0
+        return _NONE
     guard, changes = rows[0]
     columns = ", ".join(f"{_column(model, name)} = %s" for name in changes)
     sql = f"UPDATE {_quote(model._meta.db_table)} SET {columns} WHERE {_where(model, guard)}"  # noqa: S608 - names of ours
     given = _prepare(model, [changes for _, changes in rows])
     asked = _prepare(model, [guard for guard, _ in rows])
-    return run_each(sql, [[*new, *old] for new, old in zip(given, asked, strict=True)])
+    return Many(sql, [[*new, *old] for new, old in zip(given, asked, strict=True)])
 
 
-def delete_each(model: type[models.Model], rows: Sequence[Row]) -> int:
-    """Delete by guard, which all name the same fields; return how many rows were hit in all."""
+def delete(model: type[models.Model], rows: Sequence[Row]) -> Many:
+    """Delete by guard, which all name the same fields."""
     if not rows:
-        return 0
+        return _NONE
     sql = f"DELETE FROM {_quote(model._meta.db_table)} WHERE {_where(model, rows[0])}"  # noqa: S608 - names of ours
-    return run_each(sql, _prepare(model, rows))
+    return Many(sql, _prepare(model, rows))
 
 
-def insert_each(rows: Sequence[models.Model]) -> None:
+def insert(rows: Sequence[models.Model]) -> Many:
     """Insert rows of one model whose unique key is not there yet."""
     if not rows:
-        return
+        return _NONE
     model = type(rows[0])
     fields = model._meta.concrete_fields
     columns, places = ", ".join(_column(model, field.name) for field in fields), ", ".join(["%s"] * len(fields))
     table = _quote(model._meta.db_table)
     sql = f"INSERT INTO {table} ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - names of ours
-    run_each(sql, _prepare(model, [{field.name: getattr(row, field.attname) for field in fields} for row in rows]))
-
-
-def run_each(sql: str, parameters: Sequence[Sequence[Any]]) -> int:
-    """Run a statement with each of these parameters; return how many rows were hit in all."""
-    with connection.cursor() as cursor:
-        cursor.executemany(sql, parameters)
-        return int(cursor.rowcount)
+    return Many(sql, _prepare(model, [{field.name: getattr(row, field.attname) for field in fields} for row in rows]))
 
 
 def _where(model: type[models.Model], guard: Row) -> str:

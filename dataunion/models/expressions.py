@@ -20,12 +20,12 @@ class MergeEntry(Func):
     def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
         """Set each key by its path; a merge patch would drop the nulls."""
         column, params = compiler.compile(self.get_source_expressions()[0])
-        return self.merge_on_sqlite(column, self.changes), [*params, *self.read_parameters("sqlite")]
+        return self.merge_on_sqlite(column, self.changes), [*params, *self.read_parameters("sqlite", self.partner, self.changes)]
 
     def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
         """Concatenate into the entry."""
         column, params = compiler.compile(self.get_source_expressions()[0])
-        return self.merge_on_postgresql(column), [*params, *params, *self.read_parameters("postgresql")]
+        return self.merge_on_postgresql(column), [*params, *params, *self.read_parameters("postgresql", self.partner, self.changes)]
 
     @staticmethod
     def merge_on_sqlite(column: str, keys: Iterable[str]) -> str:
@@ -38,12 +38,13 @@ class MergeEntry(Func):
         """Return SQL for any keys' values; `read_parameters` gives what it wants."""
         return f"jsonb_set({column}, %s::text[], coalesce({column} -> %s, '{{}}'::jsonb) || %s::jsonb)"
 
-    def read_parameters(self, vendor: str) -> list[Any]:
+    @staticmethod
+    def read_parameters(vendor: str, partner: str, changes: Mapping[str, Any]) -> list[Any]:
         """Return what stands for the places in the SQL of this database."""
         if vendor == "postgresql":
-            return [[self.partner], self.partner, json.dumps(self.changes)]
-        entry = f'$."{self.partner}"'
-        pairs = [part for key, value in self.changes.items() for part in (f'{entry}."{key}"', json.dumps(value))]
+            return [[partner], partner, json.dumps(changes)]
+        entry = f'$."{partner}"'
+        pairs = [part for key, value in changes.items() for part in (f'{entry}."{key}"', json.dumps(value))]
         return [entry, *pairs]
 
     def as_mql(self, compiler: Any, connection: Any, **_: Any) -> dict[str, Any]:

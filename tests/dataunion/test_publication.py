@@ -47,7 +47,7 @@ def facts() -> dict[str, Any]:
 
 PARTS: list[Callable[[SyncJob], None]] = [
     lambda job: None,
-    lambda job: publication._publish_entries([job], db_now()),
+    lambda job: publication.Publication([job], db_now()).write_entries() and None,
     lambda job: publication.insert_missing([a for a in [publication._attempt(job, db_now())] if a]),
     lambda job: publication.insert_missing(publication._refs(job)),
 ]
