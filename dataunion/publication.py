@@ -62,7 +62,9 @@ class Publication:
             return []
         keys = [job.record_id for job in self._jobs]
         stored = dict(DataUnion.objects.filter(pk__in=keys).values_list("pk", "partners"))
-        return [job for job in self._jobs if stored.get(job.record_id, {}).get(job.partner, {}).get("fence") != job.fence]
+        return [
+            job for job in self._jobs if stored.get(job.record_id, {}).get(job.partner, {}).get("fence") != job.fence
+        ]
 
     def write_history(self) -> None:
         """Insert the attempts and references that are not there yet."""

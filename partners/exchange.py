@@ -93,7 +93,7 @@ class _Reading:
     def __init__(self, *, has_body: bool, max_bytes: int, read_refusals: bool) -> None:
         self._has_body, self._max_bytes, self._read_refusals = has_body, max_bytes, read_refusals
         self._parser = httptools.HttpResponseParser(self)
-        # Old servers end lines without CR, and tell a length beside chunks; nobody stands between us whom that misleads.
+        # Old servers end lines without CR, or tell a length beside chunks; there is nobody whom that could mislead.
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_chunked_length=True)
         self._beside_bytes = 0
         self._is_in_body = False

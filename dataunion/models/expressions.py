@@ -20,12 +20,19 @@ class MergeEntry(Func):
     def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, Any]:
         """Set each key by its path; a merge patch would drop the nulls."""
         column, params = compiler.compile(self.get_source_expressions()[0])
-        return self.merge_on_sqlite(column, self.changes), [*params, *self.read_parameters("sqlite", self.partner, self.changes)]
+        return self.merge_on_sqlite(column, self.changes), [
+            *params,
+            *self.read_parameters("sqlite", self.partner, self.changes),
+        ]
 
     def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
         """Concatenate into the entry."""
         column, params = compiler.compile(self.get_source_expressions()[0])
-        return self.merge_on_postgresql(column), [*params, *params, *self.read_parameters("postgresql", self.partner, self.changes)]
+        return self.merge_on_postgresql(column), [
+            *params,
+            *params,
+            *self.read_parameters("postgresql", self.partner, self.changes),
+        ]
 
     @staticmethod
     def merge_on_sqlite(column: str, keys: Iterable[str]) -> str:

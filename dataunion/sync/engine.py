@@ -40,19 +40,21 @@ def push(name: str) -> int:
             return 0
         threads = held.enter_context(ThreadPoolExecutor(conf().sync_threads, thread_name_prefix=name))
         heard: Pulse | None = None  # of the chunk before, until the breaker is told
-        while time.monotonic() < stop_at and not (heard and heard.is_over):
-            if signer and not _look_at_signer(row, adapter, signer):
-                break
-            newcomers, asked_at = signer.room_for_newcomers() if signer else None, db_now()
-            report = heard.report if heard else None
-            jobs, heard = claims.claim(name, limit=conf().sync_chunk, newcomers=newcomers, report=report), None
-            taken += len(jobs)
-            if not jobs:
-                _come_back(row, asked_at)
-                break
-            heard = _run(row, adapter, jobs, threads, signer)
-        if heard:
-            heard.report_now()
+        try:
+            while time.monotonic() < stop_at and not (heard and heard.is_over):
+                if signer and not _look_at_signer(row, adapter, signer):
+                    break
+                newcomers, asked_at = signer.room_for_newcomers() if signer else None, db_now()
+                report, heard = heard.report if heard else None, None
+                jobs = claims.claim(name, limit=conf().sync_chunk, newcomers=newcomers, report=report)
+                taken += len(jobs)
+                if not jobs:
+                    _come_back(row, asked_at)
+                    break
+                heard = _run(row, adapter, jobs, threads, signer)
+        finally:
+            if heard:
+                heard.report_now()
     return taken
 
 

@@ -3,8 +3,9 @@
 Or holds it there while another one does something, and lets it go on: a worker that was slow, not dead.
 
 A point is "TABLE[.COLUMN] insert|update|delete|any NUMBER [before|within|after]". A column narrows updates to those
-that give it a value: "syncjobs.outcome update 1" is the commit point of a move. "within" is for statements of many
-rows where these are not atomic (MongoDB): the first row is written, then it stops; elsewhere it means "before".
+that give it a value: "syncjobs.outcome update 1" is the commit point of a move, but for what is done on SQL, which is
+deleted at once (`find_commit`). "within" is for statements of many rows where these are not atomic (MongoDB): the first
+row is written, then it stops; elsewhere it means "before".
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ _METHODS = {"insert_many": "insert", "update_many": "update", "delete_many": "de
 
 class Crash(BaseException):
     """The process is gone. No handler of the product catches it, as none would run."""
+
+
+def find_commit() -> str:
+    """Return the commit point of what is done, on this database."""
+    return "syncjobs.outcome update 1" if connection.vendor == "mongodb" else "syncjobs delete 1"
 
 
 @dataclass(frozen=True)

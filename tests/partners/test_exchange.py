@@ -95,6 +95,23 @@ def test_a_head_has_no_body_whatever_length_it_tells(serve: Any, make_client: An
     assert wire.connections == 1
 
 
+def test_a_trailer_is_no_header(serve: Any, ask: Any) -> None:
+    told = OK + b"Transfer-Encoding: chunked\r\nX: a\r\n\r\n2\r\nhi\r\n0\r\nX: b\r\nRetry-After: 9\r\n\r\n"
+
+    headers = ask(serve(says(told)).url).headers
+
+    assert (headers["x"], headers.get("retry-after"), "Retry-After" in headers) == ("a", None, False)
+
+
+def test_a_head_that_is_answered_with_a_body_is_the_last_on_its_connection(serve: Any, make_client: Any) -> None:
+    wire, client = serve(says(OK + b"Content-Length: 2\r\n\r\nhi")), make_client()
+
+    for _ in range(2):
+        assert client.request("HEAD", wire.url, step="head", unknown_on_lost=False).body == b""
+
+    assert wire.connections == 2
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -105,6 +122,8 @@ def test_a_head_has_no_body_whatever_length_it_tells(serve: Any, make_client: An
         OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nhi\r\n0\r\n\r\n",
         OK + b"X: " + b"y" * 70_000,
         OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 70_000,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n" + b"X: yyyy\r\n" * 20_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 5_000,
         answer(200, gzip.compress(b"hi" * 50)[:-9], Content_Encoding="gzip"),
     ],
 )
