@@ -1,7 +1,8 @@
 """What follows a move: the entry, the attempt, the references, the end of the job. Safe to repeat, in this order.
 
 A move commits by storing `outcome` in the job's row. Everything here follows from that row alone, so whoever finds it
-can finish it: first the record's entry (refused if a newer fence has written it), then history, then the job.
+can finish it: first the record's entry (refused if a newer fence has written it), then history, then the job. Where all
+stands in one transaction, what is done is deleted first instead (ADR 17).
 
 Shape of outcome: {"entry": {…changes…}, "attempt": {…state.Attempt…} or null, "refs": [["tx_hash", "0x…"]]}.
 """
@@ -96,11 +97,15 @@ def _write_job(job: SyncJob, now: datetime) -> bool:
 
 
 def _merge_each(jobs: Sequence[SyncJob], now: datetime) -> list[each.Many]:
-    """Return the statements that write the entries, one for all that change the same keys."""
+    """Return the statements that write the entries: one, or on SQLite one for all that change the same keys.
+
+    Records go in the order of their keys, so that two chunks with the same ones do not lock each other out.
+    """
     shapes: dict[tuple[str, ...], list[tuple[SyncJob, dict[str, Any]]]] = {}
-    for job in jobs:
+    for job in sorted(jobs, key=lambda job: job.record_id):
         changes = _changes(job)
-        shapes.setdefault(tuple(changes), []).append((job, changes))
+        shape = tuple(changes) if connection.vendor == "sqlite" else ()
+        shapes.setdefault(shape, []).append((job, changes))
     return [_merge_alike(keys, writes, now) for keys, writes in shapes.items()]
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import select
 import socket
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import httptools
 
@@ -24,28 +23,30 @@ class BrokenAnswerError(OSError):
     """The answer is not HTTP, or broke off."""
 
 
-class Headers(dict[str, str]):
+class Headers(Mapping[str, str]):
     """An answer's headers, by names in any case; what is given twice is joined by commas."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str] = {}
 
     def add(self, name: str, value: str) -> None:
         """Take in one more."""
         key = name.lower()
-        self[key] = f"{self[key]}, {value}" if key in self else value
+        self._found[key] = f"{self._found[key]}, {value}" if key in self._found else value
 
     def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
+        return self._found[name.lower()]
 
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return a header's value, or `default` where there is none."""
-        return super().get(name.lower(), default)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
 
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came; `is_cut` where the body was longer than was wanted."""
+    """What came; `is_cut` where the body was longer than was wanted, or a refusal whose body was not read."""
 
     status: int
     headers: Headers
@@ -77,14 +78,23 @@ class Connection:
         """
         self.is_reusable = False
         call.phase = "sent"
-        self._socket.settimeout(call.left_s(call.deadline_s))
-        self._socket.sendall(request)
+        self._send(call, request)
         reading = _Reading(has_body=method != "HEAD", max_bytes=max_bytes, read_refusals=read_refusals)
-        while not reading.is_over:
-            self._socket.settimeout(call.left_s(call.read_timeout_s))
-            reading.take(self._socket.recv(_PIECE_BYTES))
+        try:
+            while not reading.is_over:
+                self._socket.settimeout(call.left_s(call.read_timeout_s))
+                reading.take(self._socket.recv(_PIECE_BYTES))
+        finally:
+            reading.let_go()
         self.is_reusable = reading.stays_open
         return Answer(reading.status, reading.headers, bytes(reading.body), reading.is_cut)
+
+    def _send(self, call: Call, request: bytes) -> None:
+        """Send piece by piece: `sendall` over TLS would give each piece the whole time."""
+        left = memoryview(request)
+        while left:
+            self._socket.settimeout(call.left_s(call.deadline_s))
+            left = left[self._socket.send(left) :]
 
 
 class _Reading:
@@ -93,8 +103,10 @@ class _Reading:
     def __init__(self, *, has_body: bool, max_bytes: int, read_refusals: bool) -> None:
         self._has_body, self._max_bytes, self._read_refusals = has_body, max_bytes, read_refusals
         self._parser = httptools.HttpResponseParser(self)
-        # Old servers end lines without CR, or tell a length beside chunks; there is nobody whom that could mislead.
-        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_chunked_length=True)
+        # What old servers do: lines without CR, a length beside chunks, spaces after a chunk's. It misleads nobody.
+        self._parser.set_dangerous_leniencies(
+            lenient_optional_cr_before_lf=True, lenient_chunked_length=True, lenient_spaces_after_chunk_size=True
+        )
         self._beside_bytes = 0
         self._is_in_body = False
         self._unpacking: _Unpacking | None = None
@@ -110,11 +122,17 @@ class _Reading:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if error.__context__ is not None:
+                raise error.__context__ from None  # what a method of ours raised
             if not self.is_over:
                 raise BrokenAnswerError(type(error).__name__) from None  # its text may show what came
             self.stays_open = False  # more came than was said
         if self._beside_bytes > _MAX_BESIDE_BYTES and not self.is_over:
             raise BrokenAnswerError("a head or trailers without an end")
+
+    def let_go(self) -> None:
+        """Part from the parser, which holds this object: nothing waits for the collector of cycles."""
+        del self._parser
 
     def on_message_begin(self) -> None:
         self.stays_open = False  # after the answer's end: more came than was said
@@ -127,8 +145,10 @@ class _Reading:
         if self.is_over:
             return
         self.status = self._parser.get_status_code()
+        if self.status < 100:
+            raise BrokenAnswerError("no status of HTTP")
         if self.status < 200:
-            self.headers.clear()  # it only says "go on"
+            self.headers = Headers()  # it only says "go on"
             return
         self._is_in_body, self._beside_bytes = True, 0
         if self.status >= 300 and not self._read_refusals:
@@ -143,6 +163,8 @@ class _Reading:
         if self.is_over:
             self.stays_open = False
             return
+        if not self._is_in_body:
+            raise BrokenAnswerError('a body of what only says "go on"')
         for piece in self._unpacking.unpack(data) if self._unpacking else (data,):
             self.body += piece
             if len(self.body) > self._max_bytes:
@@ -184,7 +206,7 @@ class _Unpacking:
         """Yield what these bytes hold, in pieces. Raises BrokenAnswerError."""
         self._is_empty, piece = False, b""
         try:
-            while packed or len(piece) == _PIECE_BYTES:
+            while (packed or len(piece) == _PIECE_BYTES) and not self._codec.eof:
                 piece = self._codec.decompress(packed, _PIECE_BYTES)
                 yield piece
                 packed = self._codec.unconsumed_tail

@@ -39,7 +39,7 @@ _NONE = Many("", ())
 
 
 def update(model: type[models.Model], rows: Sequence[tuple[Row, Row]]) -> Many:
-    """Update by (guard, changes), which all name the same fields."""
+    """Return the update by (guard, changes), which all name the same fields."""
     if not rows:
         return _NONE
     guard, changes = rows[0]
@@ -51,7 +51,7 @@ def update(model: type[models.Model], rows: Sequence[tuple[Row, Row]]) -> Many:
 
 
 def delete(model: type[models.Model], rows: Sequence[Row]) -> Many:
-    """Delete by guard, which all name the same fields."""
+    """Return the deletion by guard, which all name the same fields."""
     if not rows:
         return _NONE
     sql = f"DELETE FROM {_quote(model._meta.db_table)} WHERE {_where(model, rows[0])}"  # noqa: S608 - names of ours
@@ -59,7 +59,7 @@ def delete(model: type[models.Model], rows: Sequence[Row]) -> Many:
 
 
 def insert(rows: Sequence[models.Model]) -> Many:
-    """Insert rows of one model whose unique key is not there yet."""
+    """Return the insertion of those rows of one model whose unique key is not there yet."""
     if not rows:
         return _NONE
     model = type(rows[0])

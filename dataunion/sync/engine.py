@@ -45,7 +45,7 @@ def push(name: str) -> int:
                 if signer and not _look_at_signer(row, adapter, signer):
                     break
                 newcomers, asked_at = signer.room_for_newcomers() if signer else None, db_now()
-                report, heard = heard.report if heard else None, None
+                report = heard.report if heard else None
                 jobs = claims.claim(name, limit=conf().sync_chunk, newcomers=newcomers, report=report)
                 taken += len(jobs)
                 if not jobs:
@@ -54,7 +54,7 @@ def push(name: str) -> int:
                 heard = _run(row, adapter, jobs, threads, signer)
         finally:
             if heard:
-                heard.report_now()
+                heard.report_now()  # where no claim told it
     return taken
 
 

@@ -29,7 +29,7 @@ class Pulse:
         self._is_well: dict[UUID, bool] = {}
         self._peace_s = 0.0
         self._now, self._breaker = db_now(), gate.read_breaker(partner)
-        self.is_over = False
+        self.is_over = self._is_told = False
 
     def hear(self, pk: UUID, answer: Any, *, asked: bool) -> None:
         """Take in what a step of a job came to; `asked` is False where the step asks the partner nothing."""
@@ -65,11 +65,15 @@ class Pulse:
             self.is_over = self.is_over or self._is_shut()
 
     def report(self, held: gate.Gate) -> None:
-        """Tell the breaker; a probe that came to nothing is handed back."""
-        held.report(*self._counts(), self._token)
+        """Tell the breaker, once; a probe that came to nothing is handed back."""
+        if not self._is_told:
+            self._is_told = True
+            held.report(*self._counts(), self._token)
 
     def report_now(self) -> None:
-        """Tell it where no claim follows, which would hold the gate anyway."""
+        """Tell it where no claim did, which holds the gate anyway."""
+        if self._is_told:
+            return
         with gate.hold(self._partner) as held:
             if held:
                 self.report(held)

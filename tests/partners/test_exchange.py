@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from partners.errors import UnknownOutcome
+from partners.exchange import _Unpacking
 from tests.partners.wire import answer, failure, says
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -24,6 +25,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
         (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", b"hi"),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nhi", b"hi"),
         (b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nhi", b"hi"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n2  \r\nhi\r\n0\r\n\r\n", b"hi"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1;x=y\r\ni\r\n0\r\nTrailer: z\r\n\r\n", b"hi"),
         (OK + b"Transfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n2\r\nhi\r\n0\r\n\r\n", b"hi"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
@@ -124,6 +126,8 @@ def test_a_head_that_is_answered_with_a_body_is_the_last_on_its_connection(serve
         OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 70_000,
         OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n" + b"X: yyyy\r\n" * 20_000,
         b"HTTP/1.1 100 Continue\r\n\r\n" * 5_000,
+        b"HTTP/1.1 150 Going On\r\nContent-Length: 3\r\n\r\nabc" + OK + b"Content-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 000 Nothing\r\nContent-Length: 2\r\n\r\nhi",
         answer(200, gzip.compress(b"hi" * 50)[:-9], Content_Encoding="gzip"),
     ],
 )
@@ -159,3 +163,13 @@ def test_a_login_in_the_url_is_sent_as_http_has_it(serve: Any, ask: Any) -> None
     assert head[0] == b"POST /a%20b?c=d%20e%20f HTTP/1.1"
     assert b"Authorization: Basic dXNlcjpwYXNz" in head
     assert b"Content-Length: 0" in head
+
+
+def test_what_follows_a_packed_body_is_not_kept() -> None:
+    packed, piece = gzip.compress(b"hi"), b"x" * 65536
+    unpacking = _Unpacking()
+
+    found = [*unpacking.unpack(packed + piece), *(part for _ in range(50) for part in unpacking.unpack(piece))]
+
+    assert (b"".join(found), unpacking.is_whole) == (b"hi", True)
+    assert len(unpacking._codec.unused_data) == len(piece)

@@ -253,3 +253,22 @@ def test_a_partner_that_wants_peace_is_not_even_looked_at(settings: Any) -> None
     assert engine.push("x") == 0
 
     assert Signs.looked_at == []
+
+
+def test_the_breaker_is_told_though_the_look_before_the_next_chunk_fails(settings: Any, monkeypatch: Any) -> None:
+    settings.PARTNERS = partners_of(x="Signs")
+    hand_in()
+    look = Signs.look_at_signer
+    Signs.looked_at.clear()
+
+    def look_once(self: Signs, unmined: Any) -> Any:
+        if Signs.looked_at:
+            raise RuntimeError("a bug")
+        return look(self, unmined)
+
+    monkeypatch.setattr(Signs, "look_at_signer", look_once)
+    monkeypatch.setattr(Signs, "steps", ("keys", "sign", "confirm"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        engine.push("x")
+
+    assert counts("x") == (1, 0)
