@@ -1,9 +1,9 @@
 """Where the time of one record goes on its way to Akave: what a worker's threads are at, looked at by py-spy.
 
 `./run bench profile [--records N] [--database NAME] [--rate HZ]`. One worker as docker-compose.yml has it syncs records
-of 4 KiB to the sink. A look counts each thread that runs, by the innermost of its frames that is in one of the parts
-below; who waits for an answer, a lock or work is not counted. py-spy may look into another process as root, or where
-the kernel allows it (kernel.yama.ptrace_scope = 0).
+of 4 KiB to the sink. A look counts each thread that runs or waits for an answer, by the innermost of its frames that is
+in one of the parts below; who waits for work or for another thread is not counted. py-spy may look into another process
+as root, or where the kernel allows it (kernel.yama.ptrace_scope = 0).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _PARTS = (
     ("Celery and the broker", ("celery/", "kombu/", "redis/")),
 )
 _REST = "the rest of Python"
+_WAITING = ("threading.py", "concurrent/futures/")
 _START_S = 60.0
 
 
@@ -58,12 +59,8 @@ def main(argv: Sequence[str]) -> int:
         tell_progress(f"{options.records} records are there; a worker begins")
         looked = _look(union, options.rate)
     total, cpu_ms = sum(looked.parts.values()), looked.cpu_s / looked.records * 1000
-    rows = [
-        [part, f"{100 * count / total:.0f} %", f"{cpu_ms * count / total:.2f}"]
-        for part, count in looked.parts.most_common()
-    ]
-    tell_table(["part", "share", "CPU ms a record"], [*rows, ["all", "100 %", f"{cpu_ms:.2f}"]])
-    print(f"{total} looks while {looked.records} records were synced")
+    tell_table(["part", "share"], [[part, f"{100 * n / total:.0f} %"] for part, n in looked.parts.most_common()])
+    print(f"{total} looks while {looked.records} records were synced, {cpu_ms:.2f} ms of processor time each")
     tell_machine()
     return 0
 
@@ -100,7 +97,9 @@ def _count(lines: Iterable[str]) -> Counter[str]:
     found: Counter[str] = Counter()
     for line in lines:
         frames, _, count = line.rpartition(" ")
-        files = (frame.rpartition("(")[2] for frame in reversed(frames.split(";")))
+        files = [frame.rpartition("(")[2] for frame in reversed(frames.split(";"))]
+        if files[0].startswith(_WAITING):
+            continue
         found[next((part for file in files if (part := _part(file))), _REST)] += int(count)
     return found
 
