@@ -10,6 +10,7 @@ import socket
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import httptools
 
@@ -36,6 +37,10 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._found[name.lower()]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a header's value, or `default` where there is none; Mapping's own raises and catches for that."""
+        return self._found.get(name.lower(), default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._found)
