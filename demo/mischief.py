@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ LABELS = {
     "broadcast_lost_response": "lost response of a broadcast",
     "broadcast_hold": "SIGKILL of a worker after broadcast, before receipt",
 }
-_KILLING = {"put_hold": "akave", "broadcast_hold": "vana"}
+KILLING = {"put_hold": "akave", "broadcast_hold": "vana"}
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Mischief:
         self.world, self.records = world, records
         self.takeovers: list[Takeover] = []
         self._killed: set[str] = set()
+        self._holds: Counter[str] = Counter()  # those that were answered by a kill
 
     def arm(self) -> None:
         """Set the switches; amounts grow with the number of records."""
@@ -64,9 +66,8 @@ class Mischief:
 
     def watch(self) -> str | None:
         """Kill the worker whose request is being held, if one is; look after takeovers. Say what happened."""
-        for kind, partner in _KILLING.items():
+        for kind, partner in KILLING.items():
             if partner in self.world.partners and kind not in self._killed and self._is_held(kind):
-                self._killed.add(kind)
                 return self._kill(kind, partner)
         for takeover in self.takeovers:
             if takeover.left and self._look_after(takeover):
@@ -76,7 +77,8 @@ class Mischief:
         return None
 
     def _is_held(self, kind: str) -> bool:
-        return any(entry.get("fault") == kind for entry in _ask(self._url(kind), "log"))
+        held = [entry for entry in _ask(self._url(kind), "log") if entry.get("fault") == kind]
+        return len(held) > self._holds[kind]
 
     def _url(self, kind: str) -> str:
         return self.world.chain_url if kind.startswith("broadcast") else self.world.s3_url
@@ -86,13 +88,19 @@ class Mischief:
         from dataunion.models import SyncJob
         from dataunion.state import Status
 
+        self._holds[kind] += 1
         name = worker_of(partner)
         self.world.processes.kill(name)
         held = SyncJob.objects.filter(partner=partner, status=Status.RUNNING, lease_until__gt=db_now())
         fences = dict(held.values_list("pk", "fence"))
-        self.takeovers.append(Takeover(kind, fences, time.monotonic(), left=set(fences)))
+        if fences:
+            self._killed.add(kind)
+            self.takeovers.append(Takeover(kind, fences, time.monotonic(), left=set(fences)))
+        else:  # it was sending again what another worker had signed, before it took jobs into hand
+            _ask(self._url(kind), "faults", {"kind": kind, "times": 1, "skip": 2, "seconds": HOLD_S})
         self.world.processes.restart(name)
-        return f"{LABELS[kind]}: it held {_jobs(len(fences))}; started another worker"
+        again = "" if fences else ", and one that holds some is still to be killed"
+        return f"{LABELS[kind]}: it held {_jobs(len(fences))}; started another worker{again}"
 
     def _look_after(self, takeover: Takeover) -> bool:
         from dataunion.models import SyncJob

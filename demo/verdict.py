@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from demo.mischief import LABELS, Mischief
+from demo.mischief import KILLING, LABELS, Mischief
 from demo.progress import Progress
 from demo.world import ACCESS_KEY_ID, FOLDER, ROOT, SECRET, World
 
@@ -27,7 +27,8 @@ def tell_faults(mischief: Mischief, progress: Progress) -> bool:
     if mischief.records < ENOUGH_RECORDS:
         return True
     missing = [LABELS[kind] for kind, count in counts.items() if not count]
-    missing += [LABELS[t.kind] + " (no job was held)" for t in mischief.takeovers if not t.taken]
+    taken = {takeover.kind for takeover in mischief.takeovers if takeover.taken}
+    missing += [f"{LABELS[kind]} (no job was held)" for kind in KILLING if counts.get(kind) and kind not in taken]
     if missing:
         progress.say(f"Not injected: {', '.join(missing)}")
     return not missing

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from dataunion.models import DataUnion, Partner
 from demo import inputs
 from demo.__main__ import main
-from demo.mischief import LABELS, Mischief, Takeover
+from demo.mischief import LABELS, Mischief
+from demo.processes import Processes
 from demo.progress import Progress, read_state
 from demo.verdict import tell_faults
-from demo.world import World
+from demo.world import World, worker_of
 from partners.sandbox.control import Server
 from partners.sandbox.s3 import S3, start_s3
 from tests.factories import DataUnionFactory, SyncJobFactory
@@ -96,14 +100,33 @@ def test_a_fault_that_was_never_injected_is_told(s3: Server, capsys: pytest.Capt
     assert f"Not injected: {', '.join(LABELS[kind] for kind in PUT_FAULTS)}" in said
 
 
-def test_a_takeover_of_nothing_is_told(s3: Server, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.django_db
+def test_who_is_killed_without_a_job_is_not_the_last(
+    s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     armed = mischief(s3, 60)
+    armed.world.processes = processes = Processes(tmp_path, os.environ)
+    monkeypatch.setattr(Mischief, "_is_held", lambda self, kind: self.counts()[kind] > self._holds[kind])
+    processes.start(worker_of("akave"), "-c", "import time; time.sleep(60)")
     for number in range(60):
         s3.faults.take(S3.kinds_by_method["PUT"], f"object {number}")
-    armed.takeovers.append(Takeover("put_hold", {}, 0.0))
+    try:
+        first = armed.watch()
+        assert tell_faults(armed, Progress()) is False
+        s3.faults.take({"put_hold"}, "the first after it")
+        s3.faults.take({"put_hold"}, "another one")
+        assert armed.watch() is None
+        SyncJobFactory(partner="akave", status="running", lease_until=timezone.now() + timedelta(seconds=60))
+        s3.faults.take({"put_hold"}, "the third")
+        second = armed.watch()
+    finally:
+        processes.stop_all()
 
-    assert tell_faults(armed, Progress()) is False
     assert "Not injected: SIGKILL of a worker after PUT, before save (no job was held)" in capsys.readouterr().out
+    killed = "SIGKILL of a worker after PUT, before save: it held"
+    assert first == f"{killed} 0 jobs; started another worker, and one that holds some is still to be killed"
+    assert second == f"{killed} 1 job; started another worker"
+    assert [(takeover.kind, len(takeover.left)) for takeover in armed.takeovers] == [("put_hold", 1)]
 
 
 def test_with_few_records_no_fault_is_missed(s3: Server) -> None:
