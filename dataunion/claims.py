@@ -1,9 +1,8 @@
 """The only writer of SyncJob and, through publication, of partner entries: each move of a job is a function here.
 
 A move is one conditional update of the job's row that stores the outcome (the commit point; on SQL the deletion of what
-is done, see ADR 17), then its publication.
-Where the update matches no row, somebody else has the job by now and nothing more is done. See ARCHITECTURE for the
-states.
+is done, see ADR 17), then its publication. Where it matches no row, somebody else has the job by now and nothing more
+is done. See ARCHITECTURE for the states.
 """
 
 from __future__ import annotations

@@ -69,9 +69,11 @@ class Publication:
 
     def write_history(self) -> None:
         """Insert the attempts and references that are not there yet."""
-        for insert in self._inserts:
-            insert.run()
-        for rows in () if self._inserts else self._history:
+        if each.is_at_hand():
+            for insert in self._inserts:
+                insert.run()
+            return
+        for rows in self._history:
             insert_missing(rows)
 
 

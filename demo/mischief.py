@@ -43,7 +43,6 @@ class Mischief:
     def __init__(self, world: World, records: int) -> None:
         self.world, self.records = world, records
         self.takeovers: list[Takeover] = []
-        self._killed: set[str] = set()
         self._holds: Counter[str] = Counter()  # those that were answered by a kill
 
     def arm(self) -> None:
@@ -66,8 +65,9 @@ class Mischief:
 
     def watch(self) -> str | None:
         """Kill the worker whose request is being held, if one is; look after takeovers. Say what happened."""
+        killed = {takeover.kind for takeover in self.takeovers}
         for kind, partner in KILLING.items():
-            if partner in self.world.partners and kind not in self._killed and self._is_held(kind):
+            if partner in self.world.partners and kind not in killed and self._is_held(kind):
                 return self._kill(kind, partner)
         for takeover in self.takeovers:
             if takeover.left and self._look_after(takeover):
@@ -94,7 +94,6 @@ class Mischief:
         held = SyncJob.objects.filter(partner=partner, status=Status.RUNNING, lease_until__gt=db_now())
         fences = dict(held.values_list("pk", "fence"))
         if fences:
-            self._killed.add(kind)
             self.takeovers.append(Takeover(kind, fences, time.monotonic(), left=set(fences)))
         else:  # it was sending again what another worker had signed, before it took jobs into hand
             _ask(self._url(kind), "faults", {"kind": kind, "times": 1, "skip": 2, "seconds": HOLD_S})

@@ -65,10 +65,9 @@ class Pulse:
             self.is_over = self.is_over or self._is_shut()
 
     def report(self, held: gate.Gate) -> None:
-        """Tell the breaker, once; a probe that came to nothing is handed back."""
-        if not self._is_told:
-            self._is_told = True
-            held.report(*self._counts(), self._token)
+        """Tell the breaker; a probe that came to nothing is handed back."""
+        self._is_told = True
+        held.report(*self._counts(), self._token)
 
     def report_now(self) -> None:
         """Tell it where no claim did, which holds the gate anyway."""
